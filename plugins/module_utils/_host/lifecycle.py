@@ -1,0 +1,216 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Making containers and taking them away: lxc-create, lxc-copy, lxc-destroy, and what they leave behind when killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import Sequence, Tuple
+
+from .._errors import OperationError
+from .._model.config import ConfigDocument
+from .._model.container import ContainerSpec
+from .._model.idmap import parse_idmap
+from .._model.observed import OK, Observed
+from .._model.source import mask
+from . import journal
+from .commands import Finished, run, why
+from .config_check import as_file
+from .disklock import disk_lock
+from .files import read_text, write_atomic
+from .mounts import mounted_in
+from .observe import observe
+from .removal import drop_stale_dependants, in_the_way, kept_places, lies_in, reason_to_keep, untouched
+from .shift import shift_tree
+
+#: What a privileged container's ids amount to.
+_IDENTITY = ("u 0 0 4294967295", "g 0 0 4294967295")
+#: What makes a directory a container, and goes with the definition wherever the rootfs is.
+_DEFINITION = ("config", "lxc_rdepends", "lxc_snapshots", "partial", journal.FILE)
+
+
+def directory(lxcpath: str, name: str) -> str:
+    """The container's own directory."""
+    return os.path.join(lxcpath, name)
+
+
+def create(spec: ContainerSpec, document: ConfigDocument, lock_fd: int) -> None:
+    """Make the container by lxc-create, with `document` as its first config.
+
+    Raises OperationError with liblxc's reason. The caller has written the journal.
+    """
+    template = spec.template
+    if template is None:
+        raise OperationError("create", "container", spec.name, "no template is given", "Say 'template'")
+    config = as_file(document.render())
+    try:
+        path = f"/proc/self/fd/{config}"
+        argv = ["lxc-create", "-P", spec.lxcpath, "-n", spec.name, "-f", path, "-t", template.name]
+        if spec.backingstore:
+            argv += spec.backingstore.create_arguments()
+        argv += ["--", *template.arguments]
+        finished = run(argv, keep_fds=[lock_fd, config])
+    finally:
+        os.close(config)
+    _expect_defined("create", spec, finished, template.secrets)
+
+
+def clone(spec: ContainerSpec, store: str, lock_fd: int) -> None:
+    """Make the container by lxc-copy. Raises OperationError with liblxc's reason. The caller wrote the journal."""
+    origin = spec.clone
+    if origin is None:
+        raise OperationError("clone", "container", spec.name, "no origin is given", "Say 'clone'")
+    argv = ["lxc-copy", "-P", origin.lxcpath, "-n", origin.source, "-p", spec.lxcpath, "-N", spec.name, "-B", store]
+    argv += ["-s"] if origin.snapshot else []
+    argv += ["-K"] if origin.keep_name else []
+    argv += ["-M"] if origin.keep_mac else []
+    if spec.backingstore and spec.backingstore.size:
+        # Bytes: the unit is part of the number (get_fssize in storage_utils.c), whatever the man page says.
+        argv += ["-L", f"{spec.backingstore.size}b"]
+    if store in ("dir", "loop", "lvm", "zfs") and not origin.snapshot:
+        run(["rsync", "--version"])
+    finished = run(argv, keep_fds=[lock_fd])
+    _expect_defined("clone", spec, finished)
+
+
+def _expect_defined(verb: str, spec: ContainerSpec, finished: Finished, secrets: Sequence[str] = ()) -> None:
+    there = observe(spec.name, spec.lxcpath)
+    if finished.returncode == 0 and there.health == "ok":
+        return
+    cause = why(finished) if finished.returncode else there.problem or "lxc reports success, but there is no container"
+    log = [mask(line, secrets) for line in finished.stderr.splitlines()[-20:]]
+    raise OperationError(verb, "container", spec.name, mask(cause, secrets), log=log)
+
+
+def without_secrets(document: ConfigDocument, secrets: Sequence[str]) -> ConfigDocument:
+    """The config with its template's secrets masked in the comment in which lxc-create has noted its arguments."""
+    lines = (
+        mask(line.text, secrets) if line.text.startswith("# Parameters passed to the template:") else line.text
+        for line in document.lines
+    )
+    return ConfigDocument.parse("".join(lines)) if secrets else document
+
+
+def own_rootfs(spec: ContainerSpec, observed: Observed, idmap: Sequence[str], before: Sequence[str]) -> None:
+    """Give the files of a new full clone the owners of its id map, instead of those of `before`, its origin's."""
+    shift_tree(
+        observed.rootfs.path,
+        parse_idmap(before or _IDENTITY),
+        parse_idmap(idmap or _IDENTITY),
+    )
+    # liblxc lets the guest's root own the container's directory.
+    folder = directory(spec.lxcpath, spec.name)
+    uid, gid = _mapped_root(idmap)
+    os.chown(folder, uid, gid)
+
+
+def _mapped_root(idmap: Sequence[str]) -> Tuple[int, int]:
+    chosen = parse_idmap(idmap or _IDENTITY)
+    return chosen.to_host("u", 0) or 0, chosen.to_host("g", 0) or 0
+
+
+def destroy(spec: ContainerSpec, snapshots: bool = False) -> None:
+    """Destroy a stopped container by lxc-destroy, with its snapshots if told. Raises OperationError.
+
+    When that fails the note stays, unless lxc-destroy provably had not begun to delete.
+    """
+    folder = directory(spec.lxcpath, spec.name)
+    before = observe(spec.name, spec.lxcpath)
+    mounted = in_the_way(before)
+    if mounted:
+        raise OperationError("destroy", "container", spec.name, f"{mounted[0]} is mounted in it", "Unmount it first")
+    drop_stale_dependants(spec.lxcpath, spec.name)
+    journal.begin(folder, "destroy")
+    since = os.lstat(os.path.join(folder, journal.FILE)).st_ctime_ns
+    finished = run(["lxc-destroy", "-P", spec.lxcpath, "-n", spec.name] + (["-s"] if snapshots else []))
+    if os.path.lexists(folder):
+        after = observe(spec.name, spec.lxcpath)
+        if not before.journal and after.health == OK and untouched(after, since):
+            journal.end(folder)
+        raise OperationError("destroy", "container", spec.name, why(finished))
+
+
+def undefine(spec: ContainerSpec, observed: Observed) -> None:
+    """Remove a container's definition without liblxc, with its directory, but for a rootfs that must be kept.
+
+    For containers that liblxc can't load, or whose rootfs it must leave alone. See `reason_to_keep`.
+    """
+    folder = directory(spec.lxcpath, spec.name)
+    kept = kept_places(observed) if reason_to_keep(observed) else ()
+    _forget_dependency(spec)
+    stays = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            shared = any(lies_in(entry.path, place) or lies_in(place, entry.path) for place in kept)
+            if shared and entry.name not in _DEFINITION and not entry.is_symlink():
+                stays.append(entry.name)
+    if not stays:
+        _remove_container(folder)
+        return
+    for name in sorted(os.listdir(folder), key=lambda name: name == "config"):
+        if name not in stays:
+            _remove(os.path.join(folder, name))
+
+
+def discard(spec: ContainerSpec) -> None:
+    """Remove a half-made container: its directory, and its name from the list of its origin's dependants.
+
+    Never through lxc-destroy, whose idea of the rootfs may still be the origin's. A rootfs elsewhere goes if the note
+    says that it was made for this container.
+    """
+    folder = directory(spec.lxcpath, spec.name)
+    _forget_dependency(spec)
+    noted = journal.read_journal(folder).get("rootfs", "")
+    if noted:
+        _remove(noted)
+    _remove_container(folder)
+
+
+def _forget_dependency(spec: ContainerSpec) -> None:
+    """Take the container out of lxc_snapshots of those it depends on, which lxc_rdepends names in pairs of lines."""
+    text = read_text(os.path.join(directory(spec.lxcpath, spec.name), "lxc_rdepends"))
+    lines = (text or "").splitlines()
+    for lxcpath, name in zip(lines[::2], lines[1::2]):
+        path = os.path.join(lxcpath, name, "lxc_snapshots")
+        with disk_lock(lxcpath, name):
+            listed = read_text(path)
+            if listed is None:
+                continue
+            rows = listed.splitlines()
+            pairs = list(zip(rows[::2], rows[1::2]))
+            kept = [pair for pair in pairs if pair != (spec.lxcpath, spec.name)]
+            if not kept:
+                os.unlink(path)
+            elif kept != pairs:
+                write_atomic(path, "".join(f"{one}\n{two}\n" for one, two in kept))
+
+
+def _remove_container(folder: str) -> None:
+    """Remove a container's directory as a whole: killed halfway, it leaves what the next run knows to be going."""
+    going = journal.unfinished(folder)
+    _remove(going)
+    if os.path.lexists(folder):
+        _refuse_mounts(folder)
+        os.rename(folder, going)
+        _remove(going)
+
+
+def _remove(path: str) -> None:
+    """Remove a file or a whole tree, never following a symbolic link. Refused while something is mounted in it."""
+    if not os.path.lexists(path):
+        return
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        os.unlink(path)
+        return
+    _refuse_mounts(path)
+    shutil.rmtree(path)
+
+
+def _refuse_mounts(path: str) -> None:
+    mounted = mounted_in(path)
+    if mounted:
+        raise OperationError("remove", "directory", path, f"{mounted[0]} is mounted in it", "Unmount it first")
