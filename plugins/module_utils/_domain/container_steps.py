@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps of a plan for a container, each with what takes it back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Callable, Dict, Optional, Tuple
+
+from .._engine import Undo
+from .._errors import OperationError
+from .._host import journal, power
+from .._host.config_check import check_config
+from .._host.disklock import disk_lock
+from .._host.files import read_text, write_atomic
+from .._host.id_grants import grant_ids
+from .._host.locks import Lock
+from .._host.observe import observe
+from .._model.container import ContainerSpec
+from .._model.observed import OK, Observed
+from .._plan.container_context import Context
+from .._plan.core import Action
+
+
+class Steps:
+    """Does the actions on one container, which the caller has read and locked.
+
+    `ids_reserved` is called once a new container's id range stands where other runs look for it.
+    """
+
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        current: Optional[Tuple[Observed, Context]],
+        lock: Optional[Lock],
+        ids_reserved: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self._current = current
+        self._lock = lock
+        self._ids_reserved = ids_reserved
+        self._verbs: Dict[str, Callable[[Action, Undo], None]] = {
+            "create": self._create,
+            "clone": self._create,
+            "configure": self._configure,
+            "start": self._start,
+            "stop": self._stop,
+            "limit": self._limit,
+            "freeze": self._freeze,
+            "unfreeze": self._unfreeze,
+            "destroy_snapshots": self._destroy,
+            "destroy": self._destroy,
+            "undefine": self._undefine,
+            "discard": self._discard,
+        }
+
+    def apply(self, action: Action, undo: Undo) -> None:
+        """Do one action. Raises OperationError."""
+        self._verbs[action.verb](action, undo)
+
+    @property
+    def _directory(self) -> str:
+        return os.path.join(self.spec.lxcpath, self.spec.name)
+
+    def _observed(self) -> Observed:
+        return observe(self.spec.name, self.spec.lxcpath)
+
+    def _create(self, action: Action, undo: Undo) -> None:
+        # Not at the top, because a mere start needs none of it, and every task compiles all that it imports.
+        from .._host import lifecycle
+        from .._plan.container_new import clone_store, finish_new
+
+        spec, idmap = self.spec, action.detail["idmap"]
+        if self._current is None or self._lock is None:
+            raise OperationError(action.verb, "container", spec.name, "it was not read before")
+        context = self._current[1]
+        os.makedirs(spec.lxcpath, mode=0o711, exist_ok=True)
+        journal.begin(self._directory, action.verb, **_noted(spec))
+        # Not before: what somebody else has made there meanwhile is not this run's to remove.
+        undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
+        grant_ids(spec.lxcpath, spec.name, idmap or ())
+        self._ids_reserved()
+        document = action.detail["document"]
+        if spec.clone and context.origin:
+            lifecycle.clone(spec, clone_store(spec, context.origin), self._lock.fd)
+            if action.detail["shift"]:
+                before = context.origin.effective.values("lxc.idmap")
+                lifecycle.own_rootfs(spec, self._observed(), idmap, before)
+        else:
+            lifecycle.create(spec, document, self._lock.fd)
+        secrets = spec.template.secrets if spec.template else ()
+        made = lifecycle.without_secrets(self._observed().document, secrets)
+        self._write(finish_new(made, spec, context, idmap).render())
+        journal.end(self._directory)
+
+    def _configure(self, action: Action, undo: Undo) -> None:
+        before = read_text(self._config) or ""
+        self._replace(action.detail["document"].render())
+        undo.push(f"the config of '{self.spec.name}' is as before", lambda: write_atomic(self._config, before))
+
+    @property
+    def _config(self) -> str:
+        return os.path.join(self._directory, "config")
+
+    def _write(self, text: str) -> None:
+        """Replace the config once liblxc has accepted the new text."""
+        if text != read_text(self._config):
+            check_config(text, self.spec.name, self.spec.lxcpath)
+            self._replace(text)
+
+    def _replace(self, text: str) -> None:
+        with disk_lock(self.spec.lxcpath, self.spec.name):
+            write_atomic(self._config, text)
+
+    def _start(self, _action: Action, undo: Undo) -> None:
+        made_here = self._current is not None and not self._current[0].defined
+        power.start(self.spec, self._observed().effective, log_stays=not made_here)
+        undo.push(f"'{self.spec.name}' is stopped", lambda: power.stop(replace(self.spec, shutdown_timeout=0)))
+
+    def _stop(self, _action: Action, undo: Undo) -> None:
+        before = self._observed()
+        power.stop(self.spec)
+
+        def start_again() -> None:
+            if journal.read_journal(self._directory).get("operation") == "destroy":
+                raise OperationError("start", "container", self.spec.name, "its destruction has begun")
+            power.start(self.spec, self._observed().effective)
+            if before.state == "frozen":
+                power.freeze(self.spec)
+
+        if before.health == OK:
+            undo.push(f"'{self.spec.name}' runs again", start_again)
+
+    def _limit(self, action: Action, undo: Undo) -> None:
+        key, value = action.detail["key"], action.detail["value"]
+        before = power.set_limit(self.spec, key, value)
+        undo.push(f"{key} is {before} again", lambda: power.set_limit(self.spec, key, before))
+
+    def _freeze(self, _action: Action, undo: Undo) -> None:
+        power.freeze(self.spec)
+        undo.push(f"'{self.spec.name}' is thawed", lambda: power.unfreeze(self.spec))
+
+    def _unfreeze(self, _action: Action, undo: Undo) -> None:
+        power.unfreeze(self.spec)
+        undo.push(f"'{self.spec.name}' is frozen again", lambda: power.freeze(self.spec))
+
+    def _destroy(self, action: Action, _undo: Undo) -> None:
+        from .._host import lifecycle
+
+        if action.verb == "destroy" and not self._observed().defined:
+            return  # gone together with its snapshots
+        lifecycle.destroy(self.spec, snapshots=action.verb == "destroy_snapshots")
+
+    def _undefine(self, _action: Action, _undo: Undo) -> None:
+        from .._host import lifecycle
+
+        lifecycle.undefine(self.spec, self._observed())
+
+    def _discard(self, _action: Action, _undo: Undo) -> None:
+        from .._host import lifecycle
+
+        lifecycle.discard(self.spec)
+
+
+def _noted(spec: ContainerSpec) -> Dict[str, str]:
+    """What the note says of files that are made outside the container's directory."""
+    store = spec.backingstore
+    if store is None or spec.clone:
+        return {}
+    place = dict(store.options).get("dir")
+    return {"rootfs": place} if place else {"store": store.type}
