@@ -32,6 +32,10 @@ _NOISE = (
 )
 
 
+class TooSlow(OperationError):
+    """A program did not end in its time and was killed."""
+
+
 class Finished(NamedTuple):
     """A program that has ended."""
 
@@ -60,7 +64,7 @@ def run(
     """Run a program, never through a shell, and return what it printed.
 
     `timeout` in seconds; `keep_fds` are inherited by the program and its children, which keeps a lock held for as
-    long as any of them lives. Raises OperationError when there is no such program or the time is over.
+    long as any of them lives. Raises OperationError when there is no such program, TooSlow when the time is over.
     """
     env = dict(os.environ, LC_ALL="C.UTF-8", PATH=os.environ.get("PATH", "") + ":" + _SEARCH)
     env.update(environment or {})
@@ -77,7 +81,7 @@ def run(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise OperationError("run", "program", argv[0], f"it did not end within {timeout:g} s") from None
+        raise TooSlow("run", "program", argv[0], f"it did not end within {timeout:g} s") from None
     return Finished(done.returncode, done.stdout, done.stderr)
 
 

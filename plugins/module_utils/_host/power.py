@@ -12,12 +12,14 @@ from .._errors import OperationError
 from .._model.config import ConfigDocument
 from .._model.container import ContainerSpec
 from .command_socket import STOP, query
-from .commands import run, why
+from .commands import TooSlow, run, why
 from .liblxc import COMPILED_LXCPATH
 from .observe import observe
 
 #: Seconds that a killed guest's processes have to disappear.
 _KILL_S = 30.0
+#: Seconds that freezing may take before it is tried again, and how often it is tried.
+_FREEZE_S, _FREEZE_TRIES = 3.0, 10
 
 
 def log_file(lxcpath: str, name: str, document: ConfigDocument) -> str:
@@ -76,10 +78,21 @@ def stop(spec: ContainerSpec) -> None:
 
 
 def freeze(spec: ContainerSpec) -> None:
-    """Freeze every process of the running container. Raises OperationError."""
-    finished = run(["lxc-freeze", "-P", spec.lxcpath, "-n", spec.name])
+    """Freeze every process of the running container. Raises OperationError.
+
+    The freezer of cgroup v1 may stay FREEZING for ever when processes were being made at that moment, and lxc-freeze
+    waits for it without an end. Thawed in between, it succeeds at another moment.
+    """
+    cause = ""
+    for _try in range(_FREEZE_TRIES):
+        try:
+            cause = why(run(["lxc-freeze", "-P", spec.lxcpath, "-n", spec.name], timeout=_FREEZE_S))
+            break
+        except TooSlow:
+            cause = f"its processes were not frozen in {_FREEZE_TRIES} times {_FREEZE_S:g} s"
+            run(["lxc-unfreeze", "-P", spec.lxcpath, "-n", spec.name], timeout=_KILL_S)
     if _state(spec) != "frozen":
-        raise OperationError("freeze", "container", spec.name, why(finished))
+        raise OperationError("freeze", "container", spec.name, cause)
 
 
 def unfreeze(spec: ContainerSpec) -> None:
