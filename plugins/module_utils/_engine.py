@@ -81,6 +81,11 @@ def converge(domain: Domain, check_mode: bool) -> Outcome:
         domain.check(plan)
     if check_mode or not plan.changed:
         return Outcome(plan, current, current)
+    return carry_out(domain)
+
+
+def carry_out(domain: Domain) -> Outcome:
+    """Read the object under its lock, plan again, and apply the plan. Raises what `converge` raises."""
     with domain.locked():
         current = domain.read()
         plan = domain.plan(current)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 import yaml
@@ -80,8 +80,7 @@ def context_of(data: dict[str, Any], files: dict[str, str]) -> Context:
         flatten=lambda document: _flatten(files, document),
         default=ConfigDocument.parse(data.get("default", "")),
         origin=observed(data["origin"], "base", files) if "origin" in data else None,
-        free_map=tuple(data.get("free_map", ("u 0 165536 65536", "g 0 165536 65536"))),
-        no_map=data.get("no_map", ""),
+        free_map=_free_map(data.get("free_map", ["u 0 165536 65536", "g 0 165536 65536"]), data.get("no_map", "")),
         occupied=tuple(data.get("occupied", ())),
         bad_rootfs=data.get("bad_rootfs", ""),
         mounted=tuple(data.get("mounted", ())),
@@ -90,6 +89,15 @@ def context_of(data: dict[str, Any], files: dict[str, str]) -> Context:
         host_id="host",
         pending=tuple(data.get("pending", ())),
     )
+
+
+def _free_map(lines: list[str], problem: str) -> Callable[[], tuple[str, ...]]:
+    def choose() -> tuple[str, ...]:
+        if problem:
+            raise ValueError(problem)
+        return tuple(lines)
+
+    return choose
 
 
 def with_defaults(options: dict[str, Any]) -> dict[str, Any]:

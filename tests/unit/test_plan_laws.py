@@ -151,7 +151,7 @@ CONTEXT = Context(
     version=(5, 0),
     flatten=flattened,
     default=ConfigDocument.parse("lxc.net.0.type = veth\nlxc.net.0.hwaddr = 00:16:3e:xx:xx:xx\n"),
-    free_map=("u 0 165536 65536", "g 0 165536 65536"),
+    free_map=lambda: ("u 0 165536 65536", "g 0 165536 65536"),
     host_id="host",
 )
 

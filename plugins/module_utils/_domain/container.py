@@ -20,6 +20,7 @@ from .._plan.container import plan_container
 from .._plan.container_context import Context
 from .._plan.core import Action, Plan
 from .container_context import read_context, refuse_symlinked
+from .surroundings import Surroundings
 
 #: Seconds to wait for others at work on the same container: as long as a slow template takes.
 LOCK_S = 600.0
@@ -50,8 +51,11 @@ class ContainerDomain:
         if self._lock and not self._ids_held and self._makes(observed):
             self._ids.enter_context(named_lock("host", "ids", timeout=LOCK_S))
             self._ids_held = True
-        self._current = (observed, read_context(self.spec, observed))
+        self._current = (observed, self._context(observed))
         return self._current
+
+    def _context(self, observed: Observed) -> Context:
+        return read_context(self.spec, observed, Surroundings([self.spec]))
 
     def _makes(self, observed: Observed) -> bool:
         return self.spec.state != "absent" and (observed.health != OK or bool(observed.journal))

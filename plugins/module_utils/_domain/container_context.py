@@ -8,77 +8,73 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from .._errors import OperationError
-from .._host.command_socket import active_sockets, read_config_item
-from .._host.container_files import load_include
-from .._host.files import read_text
-from .._host.id_grants import Grant, read_grants
-from .._host.liblxc import cgroup_version, default_config_file, default_lxcpath, installed_version
-from .._host.observe import observe, observe_host
-from .._model.config import ConfigDocument, flatten
+from .._host.command_socket import read_config_item
+from .._host.observe import observe
 from .._model.config_keys import all_keys, lookup, same_values
 from .._model.container import ContainerSpec
 from .._model.observed import ABSENT, Observed
 from .._plan.container_config import WITH_HWADDR
 from .._plan.container_context import Context, applies_live
+from .surroundings import Surroundings
 
-#: Ids in the range of a container that is made without saying otherwise: as many as 16 bits can name.
-RANGE = 65536
 #: Keys that liblxc reads but has no value of to give.
 _UNREADABLE = ("lxc.include",)
 #: Lists that are empty in a running container unless its file had them: no defaults, nothing derived from other keys.
 _LISTS = ("lxc.environment", "lxc.mount.entry", "lxc.hook.")
 
 
-def read_context(spec: ContainerSpec, current: Observed) -> Context:
-    """The context of a plan for `current`. A container that exists costs no look at the others."""
-    new = not current.defined or bool(current.problem) or bool(current.journal)
-    version, cgroup = installed_version(), cgroup_version()
+def read_context(
+    spec: ContainerSpec, current: Observed, around: Surroundings, origin: Optional[Observed] = None
+) -> Context:
+    """The context of a plan for `current`. A container that exists costs no look at the others.
+
+    `origin`: what the container is to be cloned from, if that is known already.
+    """
     if spec.state == "absent":
-        return Context(version=version, cgroup=cgroup, flatten=_flatten, **_removal(current))
-    lacks_hwaddr = any(
-        nic.type in WITH_HWADDR and not current.document.get(f"lxc.net.{nic.index}.hwaddr") for nic in spec.nics
-    )
-    if not new:
-        taken = _hwaddrs(_others(spec)) if lacks_hwaddr else frozenset()
         return Context(
-            version=version,
-            cgroup=cgroup,
-            flatten=_flatten,
-            taken_hwaddrs=taken,
-            host_id=_host_id(),
-            pending=_pending(current, cgroup, version),
+            version=around.version, cgroup=around.cgroup, flatten=around.flatten, **_removal(current, around)
         )
-    grants = [grant for grant in read_grants() if (grant.lxcpath, grant.name) != (spec.lxcpath, spec.name)]
-    others = _others(spec, grants)
-    origin = observe(spec.clone.source, spec.clone.lxcpath) if spec.clone else None
-    free, problem = _free_map(others, grants)
+    if current.defined and not current.problem and not current.journal:
+        lacks_hwaddr = any(
+            nic.type in WITH_HWADDR and not current.document.get(f"lxc.net.{nic.index}.hwaddr") for nic in spec.nics
+        )
+        return Context(
+            version=around.version,
+            cgroup=around.cgroup,
+            flatten=around.flatten,
+            taken_hwaddrs=around.taken_hwaddrs(spec) if lacks_hwaddr else frozenset(),
+            host_id=around.host_id,
+            pending=_pending(current, around.cgroup, around.version),
+        )
+    if spec.clone and origin is None:
+        origin = observe(spec.clone.source, spec.clone.lxcpath)
     return Context(
-        version=version,
-        cgroup=cgroup,
-        flatten=_flatten,
-        default=_default_document(spec),
+        version=around.version,
+        cgroup=around.cgroup,
+        flatten=around.flatten,
+        default=around.default_document(spec),
         origin=origin,
-        free_map=free,
+        free_map=around.free_map(spec),
         occupied=_occupied(spec) if current.health == ABSENT and not current.journal else (),
-        no_map=problem,
-        taken_hwaddrs=_hwaddrs(others),
-        host_id=_host_id(),
+        taken_hwaddrs=around.taken_hwaddrs(spec),
+        host_id=around.host_id,
         root=os.geteuid() == 0,
         bad_rootfs=_bad_rootfs(spec, current),
-        mounted=_removal(current)["mounted"],
+        mounted=_removal(current, around)["mounted"],
     )
 
 
-def _removal(current: Observed) -> Dict[str, Any]:
+def _removal(current: Observed, around: Surroundings) -> Dict[str, Any]:
     """What the plan must know of a container that it may remove."""
     if not current.defined and not current.journal:
         return {"mounted": ()}
     from .._host.removal import in_the_way, reason_to_keep
 
-    return {"mounted": in_the_way(current), "rootfs_stays": reason_to_keep(current)}
+    stays = reason_to_keep(current, around.rootfs_users(current.lxcpath))
+    return {"mounted": in_the_way(current, stays), "rootfs_stays": stays}
 
 
 def _bad_rootfs(spec: ContainerSpec, current: Observed) -> str:
@@ -105,76 +101,6 @@ def _occupied(spec: ContainerSpec) -> Tuple[str, ...]:
         return tuple(sorted(os.listdir(os.path.join(spec.lxcpath, spec.name))))
     except FileNotFoundError:
         return ()
-
-
-def _flatten(document: ConfigDocument) -> ConfigDocument:
-    return flatten(document, load_include) if document.includes() else document
-
-
-def _default_document(spec: ContainerSpec) -> ConfigDocument:
-    """What lxc-create would start from, less the id map, which is this collection's to choose."""
-    document = ConfigDocument.parse(read_text(default_config_file()) or "")
-    decided = spec.idmap is not None or spec.privileged is not None or not document.values("lxc.idmap")
-    return document.without("lxc.idmap") if decided or os.geteuid() == 0 else document
-
-
-# ------------------------------------------------------------------ the other containers
-
-
-def _others(spec: ContainerSpec, grants: Iterable[Grant] = ()) -> List[Observed]:
-    """Every other container of this user that can be known.
-
-    In the default lxcpath, in this one, wherever one runs, and where ids were given out before.
-    """
-    paths: Dict[str, None] = {default_lxcpath(): None, spec.lxcpath: None}
-    if spec.clone:
-        paths[spec.clone.lxcpath] = None
-    paths.update((lxcpath, None) for lxcpath, _name in active_sockets())
-    paths.update((grant.lxcpath, None) for grant in grants)
-    found = observe_host([path for path in paths if os.path.isdir(path)], states=False)
-    return [other for other in found if (other.lxcpath, other.name) != (spec.lxcpath, spec.name)]
-
-
-def _hwaddrs(others: Iterable[Observed]) -> FrozenSet[str]:
-    found: Set[str] = set()
-    for other in others:
-        for key, value in other.document.entries():
-            if key.startswith("lxc.net.") and key.endswith(".hwaddr"):
-                found.add(value.lower())
-    return frozenset(found)
-
-
-def _host_id() -> str:
-    return (read_text("/etc/machine-id") or "").strip()
-
-
-# ------------------------------------------------------------------ ids
-
-
-def _free_map(others: Iterable[Observed], grants: Iterable[Grant]) -> Tuple[Tuple[str, ...], str]:
-    """The first free id map of 65536 ids for this user, or () and the reason why there is none."""
-    import pwd
-
-    from .._host.accounts import subordinate_ranges
-    from .._model.idmap import IdMap, IdRange, NoRange, choose_map, parse_idmap
-
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    own = subordinate_ranges(user)
-    if not own.uids or not own.gids:
-        kind = "uid" if not own.uids else "gid"
-        return (), f"'{user}' has no subordinate {kind}s in /etc/sub{kind}"
-    used: List[IdRange] = [*own.foreign_uids, *own.foreign_gids]
-    maps = [other.effective.values("lxc.idmap") for other in others] + [grant.idmap for grant in grants]
-    for lines in maps:
-        try:
-            taken: IdMap = parse_idmap(lines)
-        except ValueError:
-            continue
-        used += [*taken.host_ranges("u"), *taken.host_ranges("g")]
-    try:
-        return choose_map(RANGE, own.uids, own.gids, used, used).render(), ""
-    except NoRange as error:
-        return (), f"{error}, of '{user}'"
 
 
 # ------------------------------------------------------------------ running and file

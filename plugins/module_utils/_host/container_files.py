@@ -23,7 +23,7 @@ How a container that is not in order is told from one that is:
 from __future__ import annotations
 
 import os
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from .._errors import InputError, OperationError
 from .._model.config import ConfigDocument, flatten
@@ -77,16 +77,17 @@ class ContainerReader:
 
     def __init__(self) -> None:
         self._included: Dict[str, Union[Tuple[ConfigDocument, ...], _Refused]] = {}
-        self._verdicts: Dict[str, str] = {}
+        self._accepted: Set[Optional[str]] = {None}
+        self._old_snapshots: Dict[str, bool] = {}
 
     def read(self, name: str, lxcpath: str) -> Observed:
         """One container's files; ABSENT when it has neither config nor `partial`, also when it vanishes meanwhile."""
-        folder = os.path.join(lxcpath, name)
+        folder = f"{lxcpath.rstrip('/')}/{name}"
         journal: Dict[str, str] = {}
         try:
             present = set(os.listdir(folder))
             journal = read_journal(folder) if JOURNAL in present else journal
-            text = read_text(os.path.join(folder, "config")) if "config" in present else None
+            text = read_text(f"{folder}/config") if "config" in present else None
             unreadable = ""
         except (FileNotFoundError, NotADirectoryError):
             return Observed(name, lxcpath, journal=journal or read_journal(folder))
@@ -107,7 +108,7 @@ class ContainerReader:
             effective, complete = _as_far_as_readable(document)
         path = effective.get("lxc.rootfs.path")
         rootfs = read_rootfs(path) if path else Rootfs()
-        snapshots = read_snapshots(lxcpath, name) if "snaps" in present or os.path.isdir(f"{lxcpath}snaps") else ()
+        snapshots = read_snapshots(lxcpath, name) if "snaps" in present or self._has_old_snapshots(lxcpath) else ()
         if partial:
             health, problem = partial, _PROBLEMS[partial].format(folder)
         elif unreadable:
@@ -153,11 +154,20 @@ class ContainerReader:
     def _check(self, document: ConfigDocument, effective: ConfigDocument) -> None:
         for line in document.malformed():
             raise _Refused(f"the line '{line[:200]}' has no '='" if line.startswith("lxc.") else "it contains a NUL")
-        for key, _value in effective.entries():
-            if key not in self._verdicts:
-                self._verdicts[key] = _verdict(key)
-            if self._verdicts[key]:
-                raise _Refused(self._verdicts[key])
+        keys = [line.key for line in effective.lines]
+        if self._accepted.issuperset(keys):
+            return
+        for key in keys:
+            if key is not None and key not in self._accepted:
+                refusal = _verdict(key)
+                if refusal:
+                    raise _Refused(refusal)
+                self._accepted.add(key)
+
+    def _has_old_snapshots(self, lxcpath: str) -> bool:
+        if lxcpath not in self._old_snapshots:
+            self._old_snapshots[lxcpath] = os.path.isdir(f"{lxcpath}snaps")
+        return self._old_snapshots[lxcpath]
 
 
 def _as_far_as_readable(document: ConfigDocument) -> Tuple[ConfigDocument, bool]:

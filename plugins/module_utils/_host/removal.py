@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 from .._model.observed import ABSENT, NO_ROOTFS, UNREADABLE, Observed
 from .._model.rootfs import is_managed
@@ -16,6 +16,7 @@ from .disklock import disk_lock
 from .files import read_text, write_atomic
 from .mounts import mounted_in
 from .observe import observe_host
+from .rootfs_users import RootfsUsers
 
 #: Where a container's files lie in its own directory, whatever its config says.
 _LAYERS = ("rootfs", "overlay", "delta0", "rootdev")
@@ -48,8 +49,11 @@ def lies_in(top: str, path: str) -> bool:
         place = os.path.dirname(place)
 
 
-def reason_to_keep(observed: Observed) -> str:
-    """Why removing the container must leave its rootfs, as a sentence without its full stop; "" if it need not."""
+def reason_to_keep(observed: Observed, users: Optional[RootfsUsers] = None) -> str:
+    """Why removing the container must leave its rootfs, as a sentence without its full stop; "" if it need not.
+
+    `users` tells of the lxcpath's containers, which are read if it is not given.
+    """
     name, path = observed.name, observed.rootfs.path
     if observed.health == ABSENT:
         return ""
@@ -62,7 +66,7 @@ def reason_to_keep(observed: Observed) -> str:
     broken = observed.health == UNREADABLE
     if not is_managed(values) or (broken and not all(is_managed([value]) for value in values)):
         return f"lxc.rootfs.managed is 0, so the rootfs {path} of '{name}' stays"
-    other = _other_user(observed)
+    other = (users or RootfsUsers(observe_host([observed.lxcpath], states=False))).other_user(observed)
     if other:
         return f"The rootfs {path} of '{name}' belongs to '{other}' too and stays"
     if observed.health in (UNREADABLE, NO_ROOTFS) and not lies_in(folder_of(observed), path):
@@ -78,23 +82,10 @@ def kept_places(observed: Observed) -> Tuple[str, ...]:
     return tuple(places)
 
 
-def _other_user(observed: Observed) -> str:
-    """The name of another container of the lxcpath in whose directory the rootfs lies, or whose config names it."""
-    path = observed.rootfs.path
-    for other in observe_host([observed.lxcpath], states=False):
-        if other.name == observed.name or other.health == ABSENT:
-            continue
-        layers = [layer for layer in (other.rootfs.path, *other.rootfs.lower) if layer]
-        if not path.startswith("/"):
-            if path in layers:
-                return other.name
-        elif lies_in(folder_of(other), path) or any(lies_in(path, layer) for layer in layers if layer[0] == "/"):
-            return other.name
-    return ""
-
-
-def in_the_way(observed: Observed) -> Tuple[str, ...]:
+def in_the_way(observed: Observed, stays: Optional[str] = None) -> Tuple[str, ...]:
     """What is mounted where removing the container would delete: lxc-destroy would delete what is mounted, too.
+
+    `stays` is what `reason_to_keep` says, if that is known.
 
     A guest's own mounts are in its own namespace, and not seen here. What a running guest's hook has mounted on the
     host may go with the guest: that counts only once it has stopped.
@@ -104,9 +95,9 @@ def in_the_way(observed: Observed) -> Tuple[str, ...]:
     places = [folder_of(observed), snapshots_folder(observed.lxcpath, observed.name)]
     store, path = observed.rootfs.backingstore, observed.rootfs.path
     noted = observed.journal.get("rootfs", "")
-    stays: Tuple[str, ...] = ()
-    if reason_to_keep(observed):
-        stays = tuple(os.path.realpath(place) for place in kept_places(observed))
+    kept: Tuple[str, ...] = ()
+    if reason_to_keep(observed) if stays is None else stays:
+        kept = tuple(os.path.realpath(place) for place in kept_places(observed))
     elif path.startswith("/") and store in _DIRECTORIES:
         places.append(path)
     places += [noted] if noted else []
@@ -116,7 +107,7 @@ def in_the_way(observed: Observed) -> Tuple[str, ...]:
         for point in found
         # zfs destroy unmounts its own.
         if not (store == "zfs" and point == os.path.realpath(path))
-        and not any(point == kept or point.startswith(f"{kept}/") for kept in stays)
+        and not any(point == place or point.startswith(f"{place}/") for place in kept)
     )
 
 

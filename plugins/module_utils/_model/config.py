@@ -12,6 +12,7 @@ value is dropped, an empty value clears the key, a NUL ends the file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .._errors import InputError
@@ -36,6 +37,8 @@ def _unquote(value: str) -> str:
     return value
 
 
+# The configs of a fleet have most of their lines in common.
+@lru_cache(maxsize=8192)
 def _parse_line(text: str) -> Line:
     if "lxc." not in text:
         return Line(text, None, "")
@@ -127,11 +130,8 @@ class ConfigDocument:
 
     def malformed(self) -> Tuple[str, ...]:
         """Lines because of which liblxc refuses the whole file (`lxc.` without `=`) or stops reading it (NUL)."""
-        return tuple(
-            line.text.strip()
-            for line in self.lines
-            if line.key is None and line.text.lstrip(" \t").startswith(("lxc.", "\0"))
-        )
+        keyless = [line.text for line in self.lines if line.key is None]
+        return tuple([text.strip() for text in keyless if text.lstrip(" \t").startswith(("lxc.", "\0"))])
 
     def entries(self) -> Iterator[Tuple[str, str]]:
         """Every (key, value) line in order; the value is "" where the line clears."""
@@ -318,6 +318,8 @@ def flatten(document: ConfigDocument, load: Callable[[str], Sequence[ConfigDocum
     `load` reads a file, or every *.conf of a directory in the directory's own order, as liblxc does. A file that
     includes itself, which liblxc follows until it runs out of descriptors, is read once.
     """
+    if not any([line.key == "lxc.include" for line in document.lines]):
+        return document
     lines: List[Line] = []
 
     def walk(current: ConfigDocument, inside: Tuple[str, ...]) -> None:

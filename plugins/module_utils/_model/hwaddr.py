@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Container
+from typing import Container, Set
 
 #: The address block that LXC's own default configs use (Xensource's OUI).
 PATTERN = "00:16:3e:xx:xx:xx"
@@ -24,3 +24,18 @@ def derive_hwaddr(seed: str, taken: Container[str], pattern: str = "") -> str:
         if hwaddr not in taken:
             return hwaddr
     return hwaddr
+
+
+class Reserved:
+    """MAC addresses that are in use elsewhere, and those that were given out here."""
+
+    def __init__(self, taken: Container[str]) -> None:
+        self._taken = taken
+        self._own: Set[str] = set()
+
+    def __contains__(self, hwaddr: object) -> bool:
+        return hwaddr in self._own or hwaddr in self._taken
+
+    def add(self, hwaddr: str) -> None:
+        """Give the address out."""
+        self._own.add(hwaddr)

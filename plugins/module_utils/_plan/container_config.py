@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Container, Dict, List, Optional, Sequence, Set, Tuple
 
 from .._model.config import ConfigDocument, render_line
 from .._model.config_keys import lookup, same_values
 from .._model.container import ContainerSpec, Setting
-from .._model.hwaddr import derive_hwaddr
+from .._model.hwaddr import Reserved, derive_hwaddr
 
 if TYPE_CHECKING:
     from .._model.nic import Nic
@@ -43,7 +43,7 @@ def converge(
     idmap: Optional[Tuple[str, ...]],
     flatten: Flatten,
     host_id: str = "",
-    taken: FrozenSet[str] = frozenset(),
+    taken: Container[str] = frozenset(),
 ) -> ConfigDocument:
     """The document with everything that `spec` declares, by the smallest edit.
 
@@ -65,11 +65,11 @@ def settings_of(
     document: ConfigDocument,
     idmap: Optional[Tuple[str, ...]],
     host_id: str = "",
-    taken: FrozenSet[str] = frozenset(),
+    taken: Container[str] = frozenset(),
 ) -> List[Setting]:
     """Everything declared, as settings of keys: NICs first, then the id map, then `config` in its order."""
     settings: List[Setting] = []
-    used: Set[str] = set(taken)
+    used = Reserved(taken)
     for nic in spec.nics:
         settings.extend(_nic_settings(nic, spec, document, host_id, used))
     if idmap is not None:
@@ -79,7 +79,7 @@ def settings_of(
 
 
 def _nic_settings(
-    nic: Nic, spec: ContainerSpec, document: ConfigDocument, host_id: str, used: Set[str]
+    nic: Nic, spec: ContainerSpec, document: ConfigDocument, host_id: str, used: Reserved
 ) -> List[Setting]:
     prefix = f"lxc.net.{nic.index}."
     items: Dict[str, Tuple[str, ...]] = dict(nic.items(new=document.get(f"{prefix}type") != nic.type))
@@ -96,7 +96,7 @@ def _nic_settings(
     return [Setting(prefix + subkey, values or None) for subkey, values in items.items()]
 
 
-def _derive(pattern: str, spec: ContainerSpec, nic: Nic, host_id: str, used: Set[str]) -> str:
+def _derive(pattern: str, spec: ContainerSpec, nic: Nic, host_id: str, used: Reserved) -> str:
     hwaddr = derive_hwaddr(f"{host_id}{spec.lxcpath}/{spec.name}/{nic.index}", used, pattern)
     used.add(hwaddr)
     return hwaddr

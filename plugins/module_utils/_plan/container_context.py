@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, FrozenSet, Mapping, Optional, Tuple
+from typing import Any, Callable, Container, Dict, Mapping, Optional, Tuple
 
 from .._errors import InputError, OperationError
 from .._model.config import ConfigDocument
@@ -23,6 +23,14 @@ TARGET = {"started": "running", "restarted": "running", "stopped": "stopped", "f
 MAKING = ("create", "clone")
 
 
+FreeMap = Callable[[], Tuple[str, ...]]
+
+
+def no_map() -> Tuple[str, ...]:
+    """For plans that give no ids away."""
+    raise ValueError("there are no ids to give away")
+
+
 @dataclass(frozen=True)
 class Context:
     """What the plan for a container depends on besides the container itself."""
@@ -35,9 +43,9 @@ class Context:
     #: The config that a new container starts from: lxc.default_config of lxc.conf.
     default: ConfigDocument = field(default_factory=lambda: ConfigDocument(()))
     origin: Optional[Observed] = None
-    #: The id map that a new container gets when nothing else is said; () with `no_map` saying why there is none.
-    free_map: Tuple[str, ...] = ()
-    no_map: str = ""
+    #: Chooses the id map that a new container gets when nothing else is said; raises ValueError saying why there is
+    #: none. Asked again it gives the same one.
+    free_map: FreeMap = no_map
     #: Whether root plans, who alone can change the owners of files.
     root: bool = True
     #: What lies in the directory of a container that does not exist: somebody's files.
@@ -48,7 +56,8 @@ class Context:
     mounted: Tuple[str, ...] = ()
     #: Why the rootfs must outlive the container, "" if it need not.
     rootfs_stays: str = ""
-    taken_hwaddrs: FrozenSet[str] = frozenset()
+    #: MAC addresses of other containers.
+    taken_hwaddrs: Container[str] = frozenset()
     host_id: str = ""
     #: The running container's config differs from its file, in these keys.
     pending: Tuple[str, ...] = ()

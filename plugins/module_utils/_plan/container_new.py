@@ -197,15 +197,16 @@ def _map_for_new(spec: ContainerSpec, context: Context) -> Tuple[Optional[Tuple[
 
 
 def _free_map(spec: ContainerSpec, context: Context) -> Tuple[str, ...]:
-    if not context.free_map:
+    try:
+        return context.free_map()
+    except ValueError as error:
         raise OperationError(
             "create",
             "container",
             spec.name,
-            f"it needs an id range of its own, and {context.no_map}",
+            f"it needs an id range of its own, and {error}",
             "Give the user subordinate ids (usermod --add-subuids, --add-subgids), or write 'idmap' or 'privileged'",
-        )
-    return context.free_map
+        ) from None
 
 
 def _map_for_clone(

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which containers use which directories, whatever links or bind mounts they are named through."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterable, List, Optional, Set, Tuple
+
+from .._model.observed import ABSENT, Observed
+
+Inode = Tuple[int, int]
+
+
+class RootfsUsers:
+    """The directories of containers and of their rootfs layers, by inode."""
+
+    def __init__(self, containers: Iterable[Observed]) -> None:
+        self._chains: Dict[str, Tuple[Inode, ...]] = {}
+        #: Who has the directory or layer that is this inode.
+        self._holders: Dict[Inode, Set[str]] = {}
+        #: Who has a layer that lies in the directory of this inode.
+        self._within: Dict[Inode, Set[str]] = {}
+        #: Who names this rootfs, which is no path.
+        self._named: Dict[str, Set[str]] = {}
+        for one in containers:
+            if one.health != ABSENT:
+                self._add(one)
+
+    def _add(self, one: Observed) -> None:
+        folder = self._chain(os.path.realpath(os.path.join(one.lxcpath, one.name)))
+        if folder:
+            self._holders.setdefault(folder[0], set()).add(one.name)
+        for layer in (one.rootfs.path, *one.rootfs.lower):
+            if layer.startswith("/"):
+                chain = self._chain(os.path.realpath(layer))
+                if chain:
+                    self._holders.setdefault(chain[0], set()).add(one.name)
+                for inode in chain:
+                    self._within.setdefault(inode, set()).add(one.name)
+            elif layer:
+                self._named.setdefault(layer, set()).add(one.name)
+
+    def other_user(self, observed: Observed) -> str:
+        """The name of another container whose files include this one's rootfs or lie in it, "" if there is none."""
+        path, name = observed.rootfs.path, observed.name
+        if not path.startswith("/"):
+            return _another(self._named.get(path, ()), name)
+        chain = self._chain(os.path.realpath(path))
+        for inode in chain:
+            found = _another(self._holders.get(inode, ()), name)
+            if found:
+                return found
+        return _another(self._within.get(chain[0], ()), name) if chain else ""
+
+    def _chain(self, path: str) -> Tuple[Inode, ...]:
+        """The inodes of a path without links and of all directories above it, itself first; () if it does not exist."""
+        known: Optional[Tuple[Inode, ...]] = self._chains.get(path)
+        if known is not None:
+            return known
+        try:
+            found = os.stat(path)
+        except OSError:
+            self._chains[path] = ()
+            return ()
+        above: Tuple[Inode, ...] = () if path == "/" else self._chain(os.path.dirname(path))
+        chain = ((found.st_dev, found.st_ino), *above)
+        self._chains[path] = chain
+        return chain
+
+
+def _another(names: Iterable[str], name: str) -> str:
+    others: List[str] = sorted(other for other in names if other != name)
+    return others[0] if others else ""
