@@ -140,6 +140,11 @@ def active_sockets(names: Optional[Set[str]] = None) -> Set[Key]:
     return found
 
 
+def is_active(lxcpath: str, name: str) -> bool:
+    """Whether somebody whose word counts listens for this container, be it to answer or not."""
+    return _counts(_listener(socket_name(lxcpath, name), time.monotonic() + TIMEOUT), (lxcpath, name))
+
+
 def query(lxcpath: str, name: str, command: int, data: bytes = b"", timeout: float = TIMEOUT) -> Optional[Reply]:
     """One question to one container's monitor. None when nobody listens or no answer came within `timeout` seconds."""
     outcome = ask([Request(_address(lxcpath, name), command, data)], timeout)[0]

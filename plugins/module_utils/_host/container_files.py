@@ -23,6 +23,7 @@ How a container that is not in order is told from one that is:
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Dict, List, Optional, Sequence, Set, Tuple, Union
 
 from .._errors import InputError, OperationError
@@ -192,6 +193,7 @@ _PROBLEMS = {
 }
 
 
+@lru_cache(maxsize=4096)
 def _verdict(key: str) -> str:
     """Why the installed liblxc refuses the key, "" if it does not."""
     try:

@@ -318,7 +318,7 @@ def flatten(document: ConfigDocument, load: Callable[[str], Sequence[ConfigDocum
     `load` reads a file, or every *.conf of a directory in the directory's own order, as liblxc does. A file that
     includes itself, which liblxc follows until it runs out of descriptors, is read once.
     """
-    if not any([line.key == "lxc.include" for line in document.lines]):
+    if "lxc.include" not in [line.key for line in document.lines]:
         return document
     lines: List[Line] = []
 

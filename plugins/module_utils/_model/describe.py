@@ -46,6 +46,17 @@ def describe(observed: Observed) -> Dict[str, Any]:
     }
 
 
+def describe_state(
+    name: str, lxcpath: str, state: str, interfaces: Optional[Sequence[Interface]] = None
+) -> Dict[str, Any]:
+    """What `describe` says of name, lxcpath and state, and unless `interfaces` is None, of these and the addresses."""
+    found: Dict[str, Any] = {"name": _clean(name), "lxcpath": _clean(lxcpath), "state": state}
+    if interfaces is not None:
+        found["interfaces"] = [_interface(interface) for interface in interfaces]
+        found.update({family: _flat(interfaces, family) for family in ("ipv4", "ipv6")})
+    return found
+
+
 def describe_config(document: ConfigDocument) -> Dict[str, Union[str, List[str]]]:
     """Key -> value, or list of values for a key that can have several; in the order of the file."""
     found: Dict[str, Union[str, List[str]]] = {}
