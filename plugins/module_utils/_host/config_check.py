@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
+from typing import Dict, Sequence
 
 from .._errors import OperationError
 
@@ -36,6 +36,54 @@ def check_config(text: str, name: str, lxcpath: str) -> None:
             )
     finally:
         os.close(said)
+
+
+def refused_configs(texts: Sequence[str]) -> Dict[str, str]:
+    """The texts that liblxc would not load, with the reason. One process judges them all."""
+    refused: Dict[str, str] = {}
+    for text in _doubtful(texts):
+        try:
+            check_config(text, _NAME, "/")
+        except OperationError as error:
+            refused[text] = error.cause
+    return refused
+
+
+def _doubtful(texts: Sequence[str]) -> Sequence[str]:
+    """Those of the texts that were not loaded: refused ones, and all when the process that tried did not end well."""
+    if len(texts) < 2:
+        return texts
+    found = as_file("")
+    said = as_file("")
+    try:
+        child = os.fork()
+        if child == 0:
+            _load_all_and_exit(texts, found, said)
+        if os.waitpid(child, 0)[1]:
+            return texts
+        return [texts[int(index)] for index in os.pread(found, 1 << 24, 0).split()]
+    finally:
+        os.close(found)
+        os.close(said)
+
+
+def _load_all_and_exit(texts: Sequence[str], found: int, said: int) -> None:
+    status = 1
+    try:
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        import lxc
+
+        refused = []
+        for index, text in enumerate(texts):
+            fd = as_file(text)
+            if not lxc.Container(_NAME, "/").load_config(f"/proc/self/fd/{fd}"):
+                refused.append(index)
+            os.close(fd)
+        os.write(found, b" ".join(b"%d" % index for index in refused))
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def as_file(text: str) -> int:
