@@ -16,7 +16,7 @@ from ._engine import converge
 from ._errors import InputError, OperationError
 from ._host.liblxc import cgroup_version, default_lxcpath
 from ._host.observe import observe
-from ._model.container import ContainerSpec, parse_container
+from ._model.container import ContainerSpec, check_wait, parse_container
 from ._model.describe import describe
 from ._plan.container import restart_required
 from ._plan.core import render_diff
@@ -65,7 +65,7 @@ def converge_container(module: AnsibleModule) -> Dict[str, Any]:
     """Bring about the container that the task declares. Returns the task's result, raises what the engine raises."""
     params = module.params
     spec = parse_container(params, default_lxcpath(), cgroup_version())
-    _check_wait(spec, params)
+    check_wait(spec, params.get("wait_for") or (), params["wait_timeout"])
     outcome = converge(ContainerDomain(spec), module.check_mode)
     for warning in outcome.plan.warnings:
         module.warn(warning)
@@ -86,13 +86,6 @@ def converge_container(module: AnsibleModule) -> Dict[str, Any]:
 
 def _gone(spec: ContainerSpec) -> Dict[str, Any]:
     return {"name": spec.name, "lxcpath": spec.lxcpath, "state": "absent"}
-
-
-def _check_wait(spec: ContainerSpec, params: Dict[str, Any]) -> None:
-    if params["wait_timeout"] < 0:
-        raise InputError("wait_timeout", f"{params['wait_timeout']} is not a number of seconds")
-    if params.get("wait_for") and spec.state == "frozen":
-        raise InputError("wait_for", "a frozen guest gets nothing ready. Wait with 'state: started' before")
 
 
 def _wait(spec: ContainerSpec, params: Dict[str, Any]) -> Sequence[str]:

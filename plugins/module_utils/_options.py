@@ -83,3 +83,16 @@ CONTAINER_OPTIONS: Dict[str, Any] = {
     "wait_interfaces": {"type": "list", "elements": "str"},
     "wait_timeout": {"type": "int", "default": 60},
 }
+
+FLEET_OPTIONS: Dict[str, Any] = {
+    # Each item is checked against CONTAINER_OPTIONS once the defaults are in it.
+    "containers": {"type": "list", "elements": "dict", "default": []},
+    "definitions": {"type": "path"},
+    "defaults": {"type": "dict", "default": {}},
+    "lxcpath": {"type": "path", "aliases": ["lxc_path"]},
+    "fleet": {"type": "str"},
+    "prune": {"type": "bool", "default": False},
+    "on_error": {"type": "str", "choices": ["fail", "continue"], "default": "fail"},
+    "workers": {"type": "int"},
+    "batch": {"type": "dict", "options": {"seconds": {"type": "float"}, "since": {"type": "float"}}},
+}

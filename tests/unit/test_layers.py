@@ -24,7 +24,8 @@ ALLOWED = {
     # Carries out plans on the machine, and so knows both.
     "_domain": ("_errors", "_model", "_plan", "_host", "_engine", "_domain"),
     "_glue": ("_errors", "_model", "_plan", "_host", "_engine", "_domain", "_options"),
-    "modules": ("_errors", "_model", "_plan", "_glue", "_options"),
+    "_glue_fleet": ("_errors", "_model", "_plan", "_host", "_domain", "_options"),
+    "modules": ("_errors", "_model", "_plan", "_glue", "_glue_fleet", "_options"),
 }
 IMPURE = ("os", "subprocess", "socket", "shutil", "lxc", "_lxc", "pyroute2", "ansible", "ansible_collections")
 COLLECTION = "ansible_collections.lightervisor.lxc.plugins."

@@ -37,6 +37,10 @@ class ContainerDomain:
         self._ids = ExitStack()
         self._ids_held = False
         self._current: Optional[Current] = None
+        #: The fleet that makes the container, "" for none.
+        self.mark = ""
+        #: Whether its origin knows of it already.
+        self.registered = False
 
     def read(self) -> Current:
         """The container and the context of its plan."""
@@ -48,7 +52,7 @@ class ContainerDomain:
             # Somebody's lxc-create, or one that outlived a killed run of ours: what it leaves is what counts.
             wait_until(lambda: self._observed().health != CREATING, LOCK_S)
             observed = self._observed()
-        if self._lock and not self._ids_held and self._makes(observed):
+        if self._lock and not self._ids_held and self._takes_ids(observed):
             self._ids.enter_context(named_lock("host", "ids", timeout=LOCK_S))
             self._ids_held = True
         self._current = (observed, self._context(observed))
@@ -57,7 +61,7 @@ class ContainerDomain:
     def _context(self, observed: Observed) -> Context:
         return read_context(self.spec, observed, Surroundings([self.spec]))
 
-    def _makes(self, observed: Observed) -> bool:
+    def _takes_ids(self, observed: Observed) -> bool:
         return self.spec.state != "absent" and (observed.health != OK or bool(observed.journal))
 
     def check(self, plan: Plan) -> None:
@@ -95,7 +99,8 @@ class ContainerDomain:
         # Imported here, so that a task with nothing to do does not pay for what it would have needed.
         from .container_steps import Steps
 
-        Steps(self.spec, self._current, self._lock, self._ids.close).apply(action, undo)
+        steps = Steps(self.spec, self._current, self._lock, self._ids.close, self.mark, self.registered)
+        steps.apply(action, undo)
 
     def _observed(self) -> Observed:
         return observe(self.spec.name, self.spec.lxcpath)

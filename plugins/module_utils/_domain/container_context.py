@@ -113,7 +113,7 @@ def _pending(current: Observed, cgroup: int, version: Tuple[int, int]) -> Tuple[
     """
     if not current.running or current.pid is None:
         return ()
-    started = _start_time(current.pid)
+    started = start_time(current.pid)
     path = os.path.join(current.lxcpath, current.name, "config")
     if started is None or os.stat(path).st_mtime < started:
         return ()
@@ -132,7 +132,7 @@ def _pending(current: Observed, cgroup: int, version: Tuple[int, int]) -> Tuple[
     return tuple(found)
 
 
-def _start_time(pid: int) -> Optional[float]:
+def start_time(pid: int) -> Optional[float]:
     """When the process started, in seconds since 1970 (field 22 of /proc/<pid>/stat counts ticks since boot)."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:

@@ -28,7 +28,8 @@ from .._plan.core import Action
 class Steps:
     """Does the actions on one container, which the caller has read and locked.
 
-    `ids_reserved` is called once a new container's id range stands where other runs look for it.
+    `ids_reserved` is called once a new container's id range stands where other runs look for it. `mark` is the fleet
+    that makes it; `registered`: its origin knows already that it will be a clone of it.
     """
 
     def __init__(
@@ -37,11 +38,15 @@ class Steps:
         current: Optional[Tuple[Observed, Context]],
         lock: Optional[Lock],
         ids_reserved: Callable[[], None],
+        mark: str = "",
+        registered: bool = False,
     ) -> None:
         self.spec = spec
         self._current = current
         self._lock = lock
         self._ids_reserved = ids_reserved
+        self._mark = mark
+        self._registered = registered
         self._verbs: Dict[str, Callable[[Action, Undo], None]] = {
             "create": self._create,
             "clone": self._create,
@@ -71,6 +76,7 @@ class Steps:
     def _create(self, action: Action, undo: Undo) -> None:
         # Not at the top, because a mere start needs none of it, and every task compiles all that it imports.
         from .._host import lifecycle
+        from .._host.fleet_marks import write_mark
         from .._plan.container_new import clone_store, finish_new
 
         spec, idmap = self.spec, action.detail["idmap"]
@@ -94,6 +100,8 @@ class Steps:
         secrets = spec.template.secrets if spec.template else ()
         made = lifecycle.without_secrets(self._observed().document, secrets)
         self._write(finish_new(made, spec, context, idmap).render())
+        if self._mark:
+            write_mark(self._directory, self._mark)
         journal.end(self._directory)
 
     def _configure(self, action: Action, undo: Undo) -> None:

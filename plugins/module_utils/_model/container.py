@@ -298,3 +298,11 @@ def _parse_map(lines: Optional[Sequence[str]]) -> Optional[Tuple[str, ...]]:
         return idmap.render()
     except InputError as error:
         raise error if error.path.startswith("idmap") else error.under("idmap") from None
+
+
+def check_wait(spec: ContainerSpec, kinds: Sequence[str], timeout: int) -> None:
+    """Raises InputError when there is nothing that could be waited for."""
+    if timeout < 0:
+        raise InputError("wait_timeout", f"{timeout} is not a number of seconds")
+    if kinds and spec.state == "frozen":
+        raise InputError("wait_for", "a frozen guest gets nothing ready. Wait with 'state: started' before")

@@ -1,0 +1,266 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings a whole fleet about: stops together, everything else in a bounded pool of processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
+
+from .._engine import carry_out
+from .._errors import OperationError
+from .._host.locks import named_lock
+from .._host.observe import observe
+from .._model.container import ContainerSpec
+from .._model.fleet import FleetSpec
+from .._model.observed import Observed
+from .._plan.container_context import Context
+from .._plan.core import Plan
+from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule, settled
+from .container import LOCK_S, ContainerDomain
+from .fleet_view import Entry, FleetView
+
+#: Containers that are stopped together before the next ones.
+WINDOW = 100
+
+
+class FleetMember(ContainerDomain):
+    """A container whose surroundings were read together with the others'. See `_engine.Domain`."""
+
+    def __init__(self, spec: ContainerSpec, run: FleetRun, context: Context, registered: bool) -> None:
+        super().__init__(spec)
+        self.mark = run.fleet.name
+        self.registered = registered
+        self._run = run
+        self._known = context
+
+    def check(self, plan: Plan) -> None:
+        """As in `ContainerDomain`, but for the configs that were judged together."""
+        unknown = [one for one in plan.actions if "document" in one.detail]
+        if not all(one.detail["document"].render() in self._run.accepted for one in unknown):
+            super().check(plan)
+
+    def _takes_ids(self, observed: Observed) -> bool:
+        return False
+
+    def _context(self, observed: Observed) -> Context:
+        # What the config and the running guest differ in is known from before, and counts for the first plan only.
+        if self.spec.clone and not observed.defined:
+            return replace(self._known, origin=self._run.origin(origin_key(self.spec)))
+        return self._known
+
+
+@dataclass
+class _Answer:
+    """What a worker says of a container."""
+
+    error: str = ""
+    log: Tuple[str, ...] = ()
+
+
+class FleetRun:
+    """One run for a fleet."""
+
+    def __init__(self, fleet: FleetSpec) -> None:
+        self.fleet = fleet
+        self.began = time.time()
+        self._deadline = time.monotonic() + fleet.seconds if fleet.seconds else None
+        self.view = FleetView(fleet)
+        #: The texts of configs that liblxc has accepted.
+        self.accepted: Set[str] = set()
+        self._origins: Dict[Key, Observed] = {}
+        self._failed: Set[Key] = set()
+        self._stopped: Set[int] = set()
+        self._registered: Set[int] = set()
+
+    @property
+    def entries(self) -> List[Entry]:
+        """The containers, those that are pruned last."""
+        return self.view.entries
+
+    def origin(self, key: Key) -> Observed:
+        """The container that others are cloned from, as it is now; read once by each worker."""
+        if key not in self._origins:
+            self._origins[key] = observe(key[1], key[0])
+        return self._origins[key]
+
+    def converge(self, check_mode: bool) -> None:
+        """Bring the fleet about, or in check mode only plan it. What went wrong is noted in the entries."""
+        self._check()
+        if check_mode or not self.view.changed or self._must_end():
+            return
+        with ExitStack() as held:
+            if self.view.around.gave_ids:
+                # Who else gives ids away has to wait, and what was chosen before the lock does not count.
+                held.enter_context(named_lock("host", "ids", timeout=LOCK_S))
+                self.view = FleetView(self.fleet)
+                self._check()
+            plans = {index: entry.plan for index, entry in enumerate(self.entries)}
+            for phase in schedule(self.view.members, plans, self.view.observed):
+                self._origins.clear()
+                self._do(phase)
+
+    @property
+    def remaining(self) -> int:
+        """How many are still to be done."""
+        return sum(1 for entry in self.entries if entry.plan.changed and not entry.done and not entry.error)
+
+    # -------------------------------------------------------------- before anything is done
+
+    def _check(self) -> None:
+        """Have liblxc judge all new configs, and see whether the kernel can carry what is to be started."""
+        from .._host.config_check import refused_configs
+
+        texts: Dict[str, List[Entry]] = {}
+        for entry in self.entries:
+            for action in entry.plan.actions:
+                if "document" in action.detail:
+                    texts.setdefault(action.detail["document"].render(), []).append(entry)
+        for text, cause in refused_configs(list(texts)).items():
+            for entry in texts.pop(text):
+                spec = entry.member.spec
+                self._fail(entry, str(OperationError("configure", "container", spec.name, cause)))
+        self.accepted.update(texts)
+
+    def _must_end(self) -> bool:
+        if self.fleet.on_error == "fail" and any(entry.error for entry in self.entries):
+            return True
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _fail(self, entry: Entry, error: str, log: Sequence[str] = ()) -> None:
+        entry.error, entry.log = error, tuple(log)
+        self._failed.add(key_of(entry.member.spec))
+
+    # -------------------------------------------------------------- doing it
+
+    def _do(self, turns: Sequence[Turn]) -> None:
+        """Let containers that do not depend on each other have their turns."""
+        turns = [turn for turn in turns if self._may(turn)]
+        self._register(turns)
+        size = WINDOW if any(self._stops(turn) for turn in turns) else max(len(turns), 1)
+        for start in range(0, len(turns), size):
+            if self._must_end():
+                return
+            window = turns[start : start + size]
+            self._stop_together(window)
+            self._pool([turn for turn in window if not self.entries[turn.index].error])
+
+    def _may(self, turn: Turn) -> bool:
+        entry = self.entries[turn.index]
+        origin = origin_key(entry.member.spec)
+        if not entry.error and origin in self._failed and makes(entry.plan):
+            cause = f"its origin '{origin[1]}' could not be brought about"
+            self._fail(entry, str(OperationError("clone", "container", entry.member.spec.name, cause)))
+        return not entry.error
+
+    def _stops(self, turn: Turn) -> bool:
+        return "stop" in self.entries[turn.index].plan.verbs()
+
+    def _stop_together(self, turns: Sequence[Turn]) -> None:
+        indexes = [turn.index for turn in turns if self._stops(turn)]
+        if not indexes:
+            return
+        from .._host.power_many import stop_many
+
+        targets = [(self.entries[index].member.spec, self.entries[index].observed) for index in indexes]
+        with ExitStack() as locks:
+            for lxcpath, name in sorted(key_of(spec) for spec, _observed in targets):
+                locks.enter_context(named_lock("container", os.path.realpath(lxcpath), name, timeout=LOCK_S))
+            still = stop_many(targets)
+        for index, (spec, _observed) in zip(indexes, targets):
+            if key_of(spec) in still:
+                cause = still[key_of(spec)]
+                self._fail(self.entries[index], str(OperationError("stop", "container", spec.name, cause)))
+            else:
+                self._stopped.add(index)
+
+    def _register(self, turns: Sequence[Turn]) -> None:
+        """Note all clones of an origin with it at once, where they are made without lxc-copy."""
+
+    def _pool(self, turns: Sequence[Turn]) -> None:
+        from .._host.pool import WorkerLost, run_jobs
+
+        by_index = {turn.index: turn for turn in turns}
+
+        def jobs() -> Iterator[int]:
+            for index in by_index:
+                if self._must_end():
+                    return
+                yield index
+
+        workers = min(self.fleet.workers or 2 * (os.cpu_count() or 1), max(len(turns), 1))
+        for index, answer in run_jobs(lambda index: self._turn(by_index[index]), jobs(), workers):
+            entry = self.entries[index]
+            if isinstance(answer, WorkerLost):
+                self._fail(entry, "The process that worked on it was killed. Run it again")
+            elif answer.error:
+                self._fail(entry, answer.error, answer.log)
+            elif not by_index[index].waits:
+                entry.done = True
+
+    def _turn(self, turn: Turn) -> _Answer:
+        """One container's turn, in a worker."""
+        entry = self.entries[turn.index]
+        spec = entry.member.spec
+        stopped = turn.index in self._stopped
+        if turn.waits:
+            spec = replace(spec, state="stopped")
+        elif stopped:
+            spec = settled(spec, entry.plan)
+        try:
+            if entry.context is None:
+                raise OperationError("manage", "container", spec.name, "it was not read before")
+            carry_out(FleetMember(spec, self, entry.context, turn.index in self._registered))
+        except Exception as error:  # whatever it is, it is this container's, and the others go on
+            note = _start_again(entry, spec) if stopped and spec.state != "absent" else ""
+            log = error.log if isinstance(error, OperationError) else ()
+            return _Answer(f"{error}{note}" if str(error) else repr(error), tuple(log))
+        return _Answer()
+
+
+def _start_again(entry: Entry, spec: ContainerSpec) -> str:
+    """A container that was stopped for a change that failed runs again afterwards. Says how that went."""
+    if spec.state not in ("started", "frozen"):
+        return ""
+    from .._host import power
+
+    try:
+        current = observe(spec.name, spec.lxcpath)
+        if not current.running:
+            power.start(spec, current.effective)
+        if entry.observed.state == "frozen":
+            power.freeze(spec)
+    except OperationError as error:
+        return f" It was stopped for this and could not be started again: {error}"
+    return " It runs again."
+
+
+def wait_for_guests(entries: Sequence[Entry]) -> Tuple[str, ...]:
+    """Wait for what the containers that run are waited for, all at the same time. Returns notes; errors are noted."""
+    from .._host.wait import wait_for
+
+    begin, notes = time.monotonic(), []
+    for entry in entries:
+        member, spec = entry.member, entry.member.spec
+        if not member.wait_for or entry.error or spec.state not in ("started", "restarted", "present"):
+            continue
+        if spec.state == "present" and not observe(spec.name, spec.lxcpath).running:
+            continue
+        left = max(member.wait_timeout - (time.monotonic() - begin), 0)
+        try:
+            notes += wait_for(member.wait_for, spec.name, spec.lxcpath, left, member.wait_interfaces).notes
+        except OperationError as error:
+            entry.error, entry.log = str(error), error.log
+    return tuple(notes)
+
+
+def run_fleet(fleet: FleetSpec, check_mode: bool) -> FleetRun:
+    """Bring the fleet about; in check mode only say how. Raises InputError for what the host's liblxc would refuse."""
+    run = FleetRun(fleet)
+    run.converge(check_mode)
+    return run

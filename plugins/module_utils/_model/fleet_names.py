@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names from ranges, written as in Ansible's inventories, and what stands for them in a description."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+
+from .._errors import InputError
+
+#: The most names that one declaration may have.
+MOST = 100_000
+
+_RANGE = re.compile(r"\[([A-Za-z0-9]+):([A-Za-z0-9]+)(?::([0-9]+))?\]")
+_PLACE = re.compile(r"\{(name|number)(?::(0?[0-9]*[dxX]?))?\}")
+
+
+class Place(NamedTuple):
+    """One name, and the number that it has in the first range of its pattern, else its position from 1 on."""
+
+    name: str
+    number: int
+
+
+def expand_names(patterns: Any, path: str = "names") -> List[Place]:
+    """The names of a pattern or a list of them, such as `web[01:50]`, `[a:e]` or `n[0:10:2]`.
+
+    As in Ansible's inventories both ends are included, zeros in front are kept, and several ranges are combined.
+    Raises InputError.
+    """
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(one, str) for one in listed):
+        raise InputError(path, "it is no list of names")
+    found: List[Place] = []
+    for index, pattern in enumerate(listed):
+        where = path if isinstance(patterns, str) else f"{path}[{index}]"
+        for name, number in _expand(pattern, where):
+            found.append(Place(name, len(found) + 1 if number is None else number))
+        if len(found) > MOST:
+            raise InputError(where, f"that makes more than {MOST} containers")
+    return found
+
+
+def _expand(pattern: str, path: str) -> List[Tuple[str, Any]]:
+    pieces = _RANGE.split(pattern)
+    texts, choices = pieces[::4], []
+    for begin, end, step in zip(pieces[1::4], pieces[2::4], pieces[3::4]):
+        choices.append(_values(begin, end, int(step or 1), path))
+    if any(char in text for text in texts for char in "[]"):
+        raise InputError(path, f"'{pattern}' has a bracket that is no range such as [01:20]")
+    total = 1
+    for choice in choices:
+        total *= len(choice)
+    if total > MOST:
+        raise InputError(path, f"'{pattern}' makes {total} containers, and at most {MOST} are possible")
+    result = []
+    for chosen in itertools.product(*choices):
+        name = texts[0] + "".join(text + after for (text, _number), after in zip(chosen, texts[1:]))
+        result.append((name, chosen[0][1] if chosen else None))
+    return result
+
+
+def _values(begin: str, end: str, step: int, path: str) -> List[Tuple[str, int]]:
+    """The texts of a range, each with its number."""
+    shown = f"[{begin}:{end}]"
+    if step < 1:
+        raise InputError(path, f"{shown} has a step of {step}")
+    if begin.isdigit() and end.isdigit():
+        if begin != "0" and begin.startswith("0") and len(begin) != len(end):
+            raise InputError(path, f"the ends of {shown} have different numbers of digits")
+        width = len(begin) if begin.startswith("0") else 0
+        if int(begin) > int(end):
+            raise InputError(path, f"{shown} ends before it begins")
+        if (int(end) - int(begin)) // step >= MOST:
+            raise InputError(path, f"{shown} is too long: at most {MOST} containers are possible")
+        return [(f"{number:0{width}d}", number) for number in range(int(begin), int(end) + 1, step)]
+    if len(begin) == 1 == len(end) and begin.isalpha() and end.isalpha() and begin.islower() == end.islower():
+        if begin > end:
+            raise InputError(path, f"{shown} ends before it begins")
+        letters = range(ord(begin), ord(end) + 1, step)
+        return [(chr(letter), position + 1) for position, letter in enumerate(letters)]
+    raise InputError(path, f"{shown} is no range of numbers or of single letters")
+
+
+def has_places(value: Any) -> bool:
+    """Whether a text in the value has a `{name}` or `{number}` to be filled in."""
+    if isinstance(value, str):
+        return "{n" in value and bool(_PLACE.search(value))
+    if isinstance(value, Mapping):
+        return any(has_places(key) or has_places(one) for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(has_places(one) for one in value)
+    return False
+
+
+class Template:
+    """A description in which `{name}`, `{number}`, `{number:03}` and `{number:x}` stand for what differs."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        text = json.dumps(item)
+        pieces = _PLACE.split(text)
+        self._texts: Sequence[str] = pieces[::3]
+        self._places = list(zip(pieces[1::3], pieces[2::3]))
+
+    def fill(self, place: Place) -> Dict[str, Any]:
+        """The description of one container. A name has no character that JSON would escape."""
+        parts = [self._texts[0]]
+        for (what, form), after in zip(self._places, self._texts[1:]):
+            parts.append(place.name if what == "name" else format(place.number, form or "d"))
+            parts.append(after)
+        filled: Dict[str, Any] = json.loads("".join(parts))
+        return filled
