@@ -12,6 +12,7 @@ value is dropped, an empty value clears the key, a NUL ends the file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from functools import lru_cache
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -86,6 +87,7 @@ def render_line(key: str, value: str, end: str = "\n") -> str:
     return f"{key} = {value}{end}"
 
 
+@lru_cache(maxsize=4096)
 def _clearers(key: str) -> Tuple[str, ...]:
     """The other keys whose empty value clears `key` too."""
     if key.startswith("lxc.net."):
@@ -101,6 +103,7 @@ def _clearers(key: str) -> Tuple[str, ...]:
     return ()
 
 
+@lru_cache(maxsize=4096)
 def _resetter(key: str) -> str:
     """The key whose every line, empty or not, forgets what `key` had: the type of a network, "" for none."""
     if key.startswith("lxc.net.") and key.count(".") > 2:
@@ -139,20 +142,31 @@ class ConfigDocument:
             if line.key is not None:
                 yield line.key, line.value
 
+    @cached_property
+    def _places(self) -> Dict[str, List[int]]:
+        """The indexes of each key's lines."""
+        places: Dict[str, List[int]] = {}
+        for index, line in enumerate(self.lines):
+            if line.key is not None:
+                places.setdefault(line.key, []).append(index)
+        return places
+
     def _alive(self, key: str) -> Tuple[List[int], int]:
         """The indexes of the lines that give `key` its values, and the first index where a new one would be heard."""
-        clearers = _clearers(key)
-        resetter = _resetter(key)
-        found: List[int] = []
+        places = self._places
+        own = places.get(key, [])
         start = 0
-        for index, line in enumerate(self.lines):
-            if line.key is None:
-                continue
-            if line.key == key and line.value:
-                found.append(index)
-            elif (not line.value and (line.key == key or line.key in clearers)) or line.key == resetter:
-                found = []
-                start = index + 1
+        for other in own:
+            if not self.lines[other].value:
+                start = other + 1
+        for clearer in _clearers(key):
+            for other in places.get(clearer, ()):
+                if not self.lines[other].value:
+                    start = max(start, other + 1)
+        resetter = _resetter(key)
+        if resetter in places:
+            start = max(start, places[resetter][-1] + 1)
+        found = [index for index in own if index >= start] if start else own
         row = lookup(key)
         if row is not None and not row.multi:
             found = found[-1:]

@@ -19,6 +19,7 @@ Columns of `_TABLE`, `-` for none:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from .._errors import InputError
@@ -220,6 +221,7 @@ def all_keys() -> Tuple[Key, ...]:
     return tuple(_row(name) for name in _ROWS)
 
 
+@lru_cache(maxsize=4096)
 def lookup(key: str) -> Optional[Key]:
     """The row for a key as it is written in a config file, None when no supported liblxc has such a key."""
     if key in _ROWS:
@@ -297,13 +299,16 @@ def render_value(key: str, value: object) -> str:
 def check_key(key: str, version: Version, path: str) -> None:
     """Raise InputError when liblxc `version` would refuse a config that has `key`, naming what to write instead."""
     row = lookup(key)
-    better = replacement(key)
+    if row is not None and not row.removed and not row.since:
+        return
     here = _shown(version)
     if row is None:
+        better = replacement(key)
         if better:
             raise InputError(path, f"{key} is the LXC 1.0 and 2.0 spelling, {here} does not know it. Write {better}")
         raise InputError(path, f"{key} is not a key of {here}. See lxc.container.conf(5) for those that are")
     if row.removed and version >= row.removed:
+        better = replacement(key)
         hint = f"Write {better}" if better else "Write the lxc.cgroup2 key that limits the same"
         raise InputError(path, f"{key} was removed in {_shown(row.removed)} and this host has {here}. {hint}")
     if row.since and version < row.since:

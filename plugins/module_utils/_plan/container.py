@@ -132,7 +132,8 @@ def _plan_existing(spec: ContainerSpec, current: Observed, context: Context) -> 
     lost = current.health == NO_ROOTFS and not _builds_rootfs(current)
     if lost or (current.health == UNREADABLE and not edited):
         warnings += (f"Container '{spec.name}' is broken: {what_is_wrong(current)}",)
-    if edited or current.health != UNREADABLE:
+    # One that is as it was has been judged when it was read.
+    if edited:
         check_document(document, current.document, context, spec.name)
     keys = _changed(current.document, document, context)
     if "lxc.idmap" in keys:
