@@ -6,26 +6,37 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from typing import Any, Dict, List, Mapping, Tuple
+import time
+from dataclasses import replace
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ._domain.fleet import run_fleet, wait_for_guests
-from ._domain.fleet_view import Entry
+from ._domain.fleet_scan import WORTHWHILE, find_nothing_to_do
+from ._domain.fleet_view import Entry, pruned
 from ._errors import InputError
 from ._host.files import read_text
 from ._host.liblxc import cgroup_version, default_lxcpath
 from ._model.container import check_lxcpath, parse_container
-from ._model.fleet import FleetSpec, Member, check_fleet_name, parse_members, refuse_twins
+from ._model.fleet import FleetSpec, Member, check_fleet_name, merge, parse_members, refuse_twins
+from ._model.fleet_names import expand_names
 from ._options import CONTAINER_OPTIONS
 from ._plan.core import render_diff
 
 
 def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
     """Bring about the containers that the task declares. Returns the task's result, raises InputError."""
-    run = run_fleet(_parse(module), module.check_mode)
+    # Thousands of small objects that all live to the end: looking for garbage among them doubles the time.
+    gc.disable()
+    declared = _Declaration(module)
+    quiet = declared.count >= WORTHWHILE and declared.find_nothing_to_do()
+    if quiet:
+        return quiet
+    run = run_fleet(declared.fleet(), module.check_mode)
     if not module.check_mode:
         for note in wait_for_guests(run.entries):
             module.warn(note)
@@ -47,45 +58,81 @@ def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
 # ------------------------------------------------------------------ what the task says
 
 
-def _parse(module: AnsibleModule) -> FleetSpec:
-    params = module.params
-    defaults = dict(params["defaults"] or {})
-    name = check_fleet_name(params["fleet"]) if params["fleet"] is not None else ""
-    if params["prune"] and not name:
-        raise InputError("prune", "'fleet' is needed with it, which says whose containers these are")
-    lxcpath = check_lxcpath(params["lxcpath"] or default_lxcpath())
-    if params["workers"] is not None and not 1 <= params["workers"] <= 256:
-        raise InputError("workers", f"{params['workers']} is not between 1 and 256")
-    batch = params["batch"] or {}
-    validate = _Validator(module)
-    for place in ("name", "names"):
-        if place in defaults:
-            raise InputError(f"defaults.{place}", "a name is one container's own")
-    cgroup = cgroup_version()
-    members = parse_members(params["containers"] or [], defaults, validate, lxcpath, cgroup)
-    if params["definitions"]:
-        members += _read(params["definitions"], defaults, validate, lxcpath, cgroup)
-    refuse_twins(members)
-    return FleetSpec(
-        members=tuple(members),
-        name=name,
-        prune=params["prune"],
-        on_error=params["on_error"],
-        workers=params["workers"] or 0,
-        seconds=batch.get("seconds") or 0,
-        since=batch.get("since") or 0,
-        pruned=_pruned(defaults, validate, lxcpath, cgroup),
-    )
+class _Declaration:
+    """The task's options, as far as they need no look at each container."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        params = module.params
+        self._lists: List[Tuple[List[Any], Dict[str, Any], str]] = []
+        defaults = dict(params["defaults"] or {})
+        self._lists.append((params["containers"] or [], defaults, "containers"))
+        if params["definitions"]:
+            self._lists.append(_read(params["definitions"], defaults))
+        for item in (*self._all(), *(shared for _items, shared, _where in self._lists)):
+            template = item.get("template")
+            if isinstance(template, dict) and template.get("password"):
+                module.no_log_values.add(str(template["password"]))
+        for _items, shared, where in self._lists:
+            for place in ("name", "names"):
+                if place in shared:
+                    where = "defaults" if where == "containers" else where
+                    raise InputError(f"{where}.{place}", "a name is one container's own")
+        self._lxcpath = check_lxcpath(params["lxcpath"] or default_lxcpath())
+        self._cgroup = cgroup_version()
+        self._validate = _Validator()
+        name = check_fleet_name(params["fleet"]) if params["fleet"] is not None else ""
+        if params["prune"] and not name:
+            raise InputError("prune", "'fleet' is needed with it, which says whose containers these are")
+        if params["workers"] is not None and not 1 <= params["workers"] <= 256:
+            raise InputError("workers", f"{params['workers']} is not between 1 and 256")
+        batch = params["batch"] or {}
+        # What a container that is no longer listed is declared as: the defaults say how it is stopped and destroyed.
+        how = {key: defaults[key] for key in ("shutdown_timeout", "destroy_snapshots", "lxcpath") if key in defaults}
+        away = self._validate(dict(how, name="pruned", state="absent"))
+        self._options = FleetSpec(
+            members=(),
+            name=name,
+            prune=params["prune"],
+            on_error=params["on_error"],
+            workers=params["workers"] or 0,
+            seconds=batch.get("seconds") or 0,
+            since=batch.get("since") or 0,
+            pruned=parse_container(away, self._lxcpath, self._cgroup),
+        )
+
+    @property
+    def count(self) -> int:
+        """How many containers there are, at least."""
+        return sum(len(expand_names(one["names"])) if "names" in one else 1 for one in self._all())
+
+    def _all(self) -> Iterator[Dict[str, Any]]:
+        return (item for items, _defaults, _where in self._lists for item in items if isinstance(item, dict))
+
+    def members(self, part: Tuple[int, int] = (0, 1)) -> List[Member]:
+        """The containers, or a part of them. Raises InputError."""
+        found: List[Member] = []
+        for items, defaults, where in self._lists:
+            found += parse_members(items, defaults, self._validate, self._lxcpath, self._cgroup, where, part)
+        return found
+
+    def fleet(self) -> FleetSpec:
+        """The whole. Raises InputError."""
+        members = self.members()
+        refuse_twins(members)
+        return replace(self._options, members=tuple(members))
+
+    def find_nothing_to_do(self) -> Optional[Dict[str, Any]]:
+        """The task's result if nothing is to be done, else None."""
+        began = time.time()
+        keys = find_nothing_to_do(self._options, self.members)
+        if keys is None or len(set(keys)) != len(keys) or pruned(self._options, set(keys)):
+            return None
+        counts = {"listed": len(keys), "changed": 0, "unchanged": len(keys), "failed": 0, "remaining": 0}
+        return {"changed": False, "containers": [], "counts": counts, "diff": [], "remaining": 0, "began": began}
 
 
-def _pruned(defaults: Mapping[str, Any], validate: _Validator, lxcpath: str, cgroup: int) -> Any:
-    """What a container that is no longer listed is declared as: the defaults say how it is stopped and destroyed."""
-    how = {key: defaults[key] for key in ("shutdown_timeout", "destroy_snapshots", "lxcpath") if key in defaults}
-    return parse_container(validate(dict(how, name="pruned", state="absent")), lxcpath, cgroup)
-
-
-def _read(path: str, defaults: Mapping[str, Any], validate: _Validator, lxcpath: str, cgroup: int) -> List[Member]:
-    """The containers that a file on the target declares."""
+def _read(path: str, defaults: Dict[str, Any]) -> Tuple[List[Any], Dict[str, Any], str]:
+    """The list of containers in a file on the target, their defaults, and what the list is called."""
     text = read_text(path)
     if text is None:
         raise InputError("definitions", f"there is no file {path} on the target")
@@ -101,20 +148,16 @@ def _read(path: str, defaults: Mapping[str, Any], validate: _Validator, lxcpath:
         own, found = found.get("defaults") or {}, found.get("containers")
     if not isinstance(found, list) or not isinstance(own, dict):
         raise InputError("definitions", f"{path} holds no list of containers")
-    return parse_members(found, {**defaults, **own}, validate, lxcpath, cgroup, f"definitions ({path})")
+    return found, merge(defaults, own), f"definitions ({path})"
 
 
 class _Validator:
     """Checks items against the options of lxc_container."""
 
-    def __init__(self, module: AnsibleModule) -> None:
-        self._module = module
+    def __init__(self) -> None:
         self._validator = ArgumentSpecValidator(CONTAINER_OPTIONS, mutually_exclusive=[("template", "clone")])
 
     def __call__(self, item: Mapping[str, Any]) -> Dict[str, Any]:
-        template = item.get("template")
-        if isinstance(template, dict) and template.get("password"):
-            self._module.no_log_values.add(str(template["password"]))
         result = self._validator.validate(dict(item))
         if result.error_messages:
             raise InputError("", "; ".join(result.error_messages))

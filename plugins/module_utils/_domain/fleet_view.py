@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from .._errors import InputError, OperationError
 from .._host.observe import observe, observe_host
@@ -48,10 +48,12 @@ class Entry:
 class FleetView:
     """The members of a fleet, those that it prunes last, each with its plan."""
 
-    def __init__(self, fleet: FleetSpec) -> None:
+    def __init__(self, fleet: FleetSpec, part: Optional[Sequence[Member]] = None) -> None:
+        """`part`: only these members, and nothing is pruned."""
         self.fleet = fleet
-        members = [_settled(member, fleet) for member in fleet.members]
-        members += _pruned(fleet, {key_of(member.spec) for member in members})
+        members = [_settled(member, fleet) for member in (fleet.members if part is None else part)]
+        if part is None:
+            members += pruned(fleet, {key_of(member.spec) for member in members})
         specs = [member.spec for member in members]
         self.observed = _observe(members)
         self.around = Surroundings(specs)
@@ -79,6 +81,8 @@ class FleetView:
                 self._plan_one(entry)
                 if not entry.error:
                     gone.add(key_of(entry.member.spec))
+                    if entry.observed.defined:
+                        self.around.rootfs_users(entry.member.spec.lxcpath).forget(entry.member.spec.name)
         for level in clone_levels(self.members):
             for index in level:
                 if self.members[index].spec.state != "absent":
@@ -141,7 +145,7 @@ def _settled(member: Member, fleet: FleetSpec) -> Member:
     return replace(member, spec=replace(member.spec, state="started"))
 
 
-def _pruned(fleet: FleetSpec, listed: Set[Key]) -> List[Member]:
+def pruned(fleet: FleetSpec, listed: Set[Key]) -> List[Member]:
     """What the fleet has made in its lxcpaths and lists no more, to be absent."""
     if not fleet.prune:
         return []

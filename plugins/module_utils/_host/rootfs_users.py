@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, Optional, Set, Tuple
 
 from .._model.observed import ABSENT, Observed
 
@@ -19,6 +19,7 @@ class RootfsUsers:
 
     def __init__(self, containers: Iterable[Observed]) -> None:
         self._chains: Dict[str, Tuple[Inode, ...]] = {}
+        self._gone: Set[str] = set()
         #: Who has the directory or layer that is this inode.
         self._holders: Dict[Inode, Set[str]] = {}
         #: Who has a layer that lies in the directory of this inode.
@@ -43,17 +44,24 @@ class RootfsUsers:
             elif layer:
                 self._named.setdefault(layer, set()).add(one.name)
 
+    def forget(self, name: str) -> None:
+        """Leave out a container that is going to be removed."""
+        self._gone.add(name)
+
     def other_user(self, observed: Observed) -> str:
         """The name of another container whose files include this one's rootfs or lie in it, "" if there is none."""
         path, name = observed.rootfs.path, observed.name
         if not path.startswith("/"):
-            return _another(self._named.get(path, ()), name)
+            return self._another(self._named.get(path, ()), name)
         chain = self._chain(os.path.realpath(path))
         for inode in chain:
-            found = _another(self._holders.get(inode, ()), name)
+            found = self._another(self._holders.get(inode, ()), name)
             if found:
                 return found
-        return _another(self._within.get(chain[0], ()), name) if chain else ""
+        return self._another(self._within.get(chain[0], ()), name) if chain else ""
+
+    def _another(self, names: Iterable[str], name: str) -> str:
+        return min((other for other in names if other != name and other not in self._gone), default="")
 
     def _chain(self, path: str) -> Tuple[Inode, ...]:
         """The inodes of a path without links and of all directories above it, itself first; () if it does not exist."""
@@ -70,7 +78,3 @@ class RootfsUsers:
         self._chains[path] = chain
         return chain
 
-
-def _another(names: Iterable[str], name: str) -> str:
-    others: List[str] = sorted(other for other in names if other != name)
-    return others[0] if others else ""

@@ -57,15 +57,21 @@ def parse_members(
     default_lxcpath: str,
     cgroup: int,
     where: str = "containers",
+    part: Tuple[int, int] = (0, 1),
 ) -> List[Member]:
-    """The containers that a list describes. Raises InputError with the path to the bad value."""
+    """The containers that a list describes. Raises InputError with the path to the bad value.
+
+    `part` is (k, n) for every n-th of them from the k-th on, for n processes that share the work.
+    """
     members: List[Member] = []
     for index, item in enumerate(items):
+        if isinstance(item, Mapping) and "names" not in item and index % part[1] != part[0]:
+            continue
         path = f"{where}[{index}]"
         if not isinstance(item, Mapping):
             raise InputError(path, "it is no mapping of a container's options")
         try:
-            members += _members(merge(defaults, item), path, validate, default_lxcpath, cgroup)
+            members += _members(merge(defaults, item), path, validate, default_lxcpath, cgroup, part)
         except InputError as error:
             raise error if error.path.startswith(path) else error.under(path) from None
     return members
@@ -105,7 +111,7 @@ def merge(defaults: Mapping[str, Any], item: Mapping[str, Any]) -> Dict[str, Any
 
 
 def _members(
-    item: Dict[str, Any], path: str, validate: Validate, default_lxcpath: str, cgroup: int
+    item: Dict[str, Any], path: str, validate: Validate, default_lxcpath: str, cgroup: int, part: Tuple[int, int]
 ) -> Iterator[Member]:
     names = item.pop("names", None)
     if names is None:
@@ -113,15 +119,34 @@ def _members(
         return
     if item.get("name") is not None:
         raise InputError("names", "'name' is given as well. Keep one of them")
-    places = expand_names(names)
+    places = expand_names(names)[part[0] :: part[1]]
     if not has_places(item):
         yield from _alike(item, places, path, validate, default_lxcpath, cgroup)
         return
-    template = Template(item)
+    yield from _filled(item, places, path, validate, default_lxcpath, cgroup)
+
+
+def _filled(
+    item: Mapping[str, Any],
+    places: Sequence[Place],
+    path: str,
+    validate: Validate,
+    default_lxcpath: str,
+    cgroup: int,
+) -> Iterator[Member]:
+    """Containers whose descriptions differ in what stands in place of `{name}` and `{number}`."""
+    try:
+        # What stands there is a text, mostly where a text is wanted: then the kinds of values can be checked once.
+        template, checked = Template(validate(dict(item, name="{name}"))), True
+    except InputError:
+        template, checked = Template(item), False
     for place in places:
         check_name(place.name, "names")
         try:
-            yield _member(validate(dict(template.fill(place), name=place.name)), path, default_lxcpath, cgroup)
+            params = template.fill(place)
+            if not checked:
+                params = validate(dict(params, name=place.name))
+            yield _member(params, path, default_lxcpath, cgroup)
         except InputError as error:
             raise InputError(error.under(path).path, f"{error.problem} (for '{place.name}')") from None
 
