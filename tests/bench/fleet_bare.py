@@ -69,6 +69,17 @@ def destroy(path: str, names: Sequence[str], *_rest: str) -> bool:
     return all(done)
 
 
+def world(path: str, names: Sequence[str], base: str, configs: str) -> bool:
+    """Clone each, give it the config that stands ready for it, and start it."""
+    origin = lxc.Container(base, path)
+    good = True
+    for name in names:
+        good &= bool(origin.clone(name, flags=lxc.LXC_CLONE_SNAPSHOT))
+        Path(path, name, "config").write_text(Path(configs, name).read_text())
+        good &= lxc.Container(name, path).start()
+    return good
+
+
 def addresses(path: str, names: Sequence[str], *_rest: str) -> bool:
     """The containers are opened first: only the look into their namespaces is measured, and printed."""
     containers = [lxc.Container(name, path) for name in names]
@@ -99,9 +110,8 @@ def forked(work: Callable[[Sequence[str]], bool], names: Sequence[str], workers:
 def main() -> None:
     operation, path, workers, *rest = sys.argv[1:]
     names = sys.stdin.read().split()
-    work = {
-        function.__name__: function for function in (create, noop, config, start, stop, shutdown, destroy, addresses)
-    }[operation]
+    all_of_them = (create, noop, config, start, stop, shutdown, destroy, world, addresses)
+    work = {function.__name__: function for function in all_of_them}[operation]
     sys.exit(not forked(lambda share: work(path, share, *rest), names, int(workers)))
 
 

@@ -59,7 +59,10 @@ def addresses(path: str) -> dict[str, Any]:
     from ansible_collections.lightervisor.lxc.plugins.module_utils._host.netns import addresses_of
     from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import read_host_states
 
-    pids = {key: pid for key, (_state, pid) in read_host_states([path]).items() if pid}
+    begin = time.perf_counter()
+    states = read_host_states([path])
+    stated = time.perf_counter() - begin
+    pids = {key: pid for key, (_state, pid) in states.items() if pid}
     begin = time.perf_counter()
     found = addresses_of(pids)
     seconds = time.perf_counter() - begin
@@ -67,7 +70,7 @@ def addresses(path: str) -> dict[str, Any]:
     observe_host([path], addresses=True)
     whole = time.perf_counter() - begin
     count = sum(1 for one in found.values() if any(nic.ipv4 or nic.ipv6 for nic in one))
-    return {"seconds": seconds, "all": whole, "count": count}
+    return {"states": stated, "seconds": seconds, "all": whole, "count": count}
 
 
 def main() -> None:

@@ -85,8 +85,8 @@ def stop_all(path: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Take away a folder of lxcpaths, with all that runs or is mounted in it."""
-    for path in {Path(root) for root, folders, _files in os.walk(folder) if BASE in folders} | {folder, folder / "lxc"}:
-        stop_all(path)
+    for entry in os.scandir(folder):
+        stop_all(Path(entry.path))
     mounted = folder / "btrfs"
     if mounted.is_dir():
         remove_subvolumes(sorted(mounted.glob("*/rootfs")))
@@ -108,8 +108,13 @@ def clear_all() -> None:
     for folder in WHERE.glob(f"{FOLDER}*"):
         clear(folder)
     clear_peers()
-    for link in Path("/sys/class/net").glob(f"{PREFIX}*"):
-        leftovers.remove_link(link.name)
+    clear_bridges()
+
+
+def clear_bridges() -> None:
+    """Those of worlds.yml, and the template of its guests."""
+    run([TOP / "playbooks" / "worlds" / "bridges", "remove", PREFIX, "1", "0"])
+    shutil.rmtree(f"/var/lib/lightervisor/worlds/{PREFIX}", ignore_errors=True)
 
 
 def clear_peers() -> None:
@@ -138,6 +143,9 @@ class Lab:
             "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
         }
 
+    #: The interpreter of all that is measured: it sees python3-lxc.
+    python = sys.executable
+
     @property
     def env(self) -> dict[str, str]:
         keep = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -165,10 +173,10 @@ class Lab:
         create_base(path, "btrfs")
         return path
 
-    def wipe(self, path: Path) -> None:
+    def wipe(self, path: Path, keep: str = BASE) -> None:
         """Take all away but the base, without asking LXC. No time is taken of it."""
         stop_all(path)
-        names = [entry.name for entry in os.scandir(path) if entry.name != BASE]
+        names = [entry.name for entry in os.scandir(path) if entry.name != keep]
         if path.name == "btrfs":
             remove_subvolumes([path / name / "rootfs" for name in names])
         for name in names:
@@ -176,7 +184,7 @@ class Lab:
                 shutil.rmtree(path / name)
             else:
                 (path / name).unlink()
-        (path / BASE / "lxc_snapshots").unlink(missing_ok=True)
+        (path / keep / "lxc_snapshots").unlink(missing_ok=True)
 
     def play(self, name: str, tasks: list[dict[str, Any]], files: Mapping[str, Any] | None = None) -> Path:
         """A playbook for localhost, written as JSON, which is YAML; `files` become its vars_files."""
@@ -269,6 +277,7 @@ def lab(limit: int) -> Iterator[Lab]:
                 signal.signal(number, signal.SIG_IGN)
             clear(folder)
             clear_peers()
+            clear_bridges()
 
 
 @contextlib.contextmanager
