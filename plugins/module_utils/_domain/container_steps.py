@@ -20,7 +20,7 @@ from .._host.id_grants import grant_ids
 from .._host.locks import Lock
 from .._host.observe import observe
 from .._model.container import ContainerSpec
-from .._model.observed import OK, Observed
+from .._model.observed import OK, Observed, Reference
 from .._plan.container_context import Context
 from .._plan.core import Action
 
@@ -84,6 +84,12 @@ class Steps:
             raise OperationError(action.verb, "container", spec.name, "it was not read before")
         context = self._current[1]
         os.makedirs(spec.lxcpath, mode=0o711, exist_ok=True)
+        if spec.clone and context.origin and not action.detail["shift"]:
+            from .._host.direct_clone import can_clone_directly
+
+            if can_clone_directly(spec, context.origin, clone_store(spec, context.origin)):
+                self._clone_directly(context, context.origin, idmap, undo)
+                return
         journal.begin(self._directory, action.verb, **_noted(spec))
         # Not before: what somebody else has made there meanwhile is not this run's to remove.
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
@@ -103,6 +109,28 @@ class Steps:
         if self._mark:
             write_mark(self._directory, self._mark)
         journal.end(self._directory)
+
+    def _clone_directly(self, context: Context, origin: Observed, idmap: Optional[Tuple[str, ...]], undo: Undo) -> None:
+        """Clone without lxc-copy and, as the clone appears whole or not at all, without a journal."""
+        from .._host import direct_clone, lifecycle
+        from .._model.clone_document import copied_document
+        from .._plan.container_new import clone_store, finish_new
+
+        spec = self.spec
+        store = clone_store(spec, origin)
+        copied = copied_document(spec, origin, store, context.taken_hwaddrs, context.host_id)
+        # liblxc has judged the planned config, and this one differs from it only in lines of its own making.
+        text = finish_new(copied, spec, context, idmap).render()
+        if not self._registered:
+            direct_clone.register_clones(origin, [Reference(spec.lxcpath, spec.name)])
+        try:
+            direct_clone.clone_directly(spec, origin, text, self._mark)
+        except BaseException:
+            direct_clone.forget_clone(origin, Reference(spec.lxcpath, spec.name))
+            raise
+        undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
+        grant_ids(spec.lxcpath, spec.name, idmap or ())
+        self._ids_reserved()
 
     def _configure(self, action: Action, undo: Undo) -> None:
         before = read_text(self._config) or ""

@@ -200,8 +200,9 @@ class FleetRun:
                 self._fail(entry, "The process that worked on it was killed. Run it again")
             elif answer.error:
                 self._fail(entry, answer.error, answer.log)
-            elif not by_index[index].waits:
-                entry.done = True
+            else:
+                entry.begun = True
+                entry.done = not by_index[index].waits
 
     def _turn(self, turn: Turn) -> _Answer:
         """One container's turn, in a worker."""

@@ -43,6 +43,8 @@ class Entry:
     error: str = ""
     log: Tuple[str, ...] = ()
     done: bool = False
+    #: Made, but not started yet.
+    begun: bool = False
 
 
 class FleetView:

@@ -46,9 +46,9 @@ def run_jobs(work: Callable[[int], Any], jobs: Iterator[int], workers: int) -> I
             _feed(pool, channel, jobs)
         while pool.busy:
             for channel in pool.ready():
-                number, answer = pool.take(channel)
+                yield pool.take(channel)
+                # Not before: what the answer says may be the reason to end.
                 _feed(pool, channel, jobs)
-                yield number, answer
     finally:
         pool.close()
         gc.unfreeze()
