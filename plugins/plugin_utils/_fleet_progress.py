@@ -85,7 +85,7 @@ def _merge_containers(first: Mapping[str, Any], second: Mapping[str, Any]) -> Li
         both = {**before, **entry}
         both["changed"] = bool(before.get("changed") or entry.get("changed"))
         both["actions"] = [*(before.get("actions") or []), *(entry.get("actions") or [])]
-        for passing in {"failed", "msg", "restart_keys"} - entry.keys():
+        for passing in {"failed", "msg", "remaining", "restart_keys"} - entry.keys():
             both.pop(passing, None)
         merged[_key(entry)] = both
     return list(merged.values())
@@ -114,7 +114,9 @@ def _merge_counts(
         if name not in (*CLASSES, "listed")
     }
     failed = sum(1 for entry in containers if entry.get("failed"))
-    changed = sum(1 for entry in containers if entry.get("changed") and not entry.get("failed"))
+    changed = sum(
+        1 for entry in containers if entry.get("changed") and not (entry.get("failed") or entry.get("remaining"))
+    )
     remaining = second.get("remaining", 0)
     total = sum(first.get(name, 0) for name in CLASSES)
     return {

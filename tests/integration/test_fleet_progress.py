@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +251,96 @@ def test_a_line_is_seen_while_the_next_batch_runs(stand_in: StandIn) -> None:
                 seen.touch()
         assert process.wait() == 0, (stand_in.folder / "out").read_text()
     assert seen.exists()
+
+
+# ------------------------------------------------------------------ with the module itself
+
+
+class Starts:
+    """A hook that makes each start take its time, and writes down whose it was."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "starts"
+        self.hook = folder / "slow-start"
+        self.hook.write_text(f'#!/bin/sh\necho "$LXC_NAME" >>{self.log}\nsleep 0.4\n')
+        self.hook.chmod(0o755)
+
+    def take(self) -> dict[str, int]:
+        """How often each container was started since the last look."""
+        names = self.log.read_text().split() if self.log.exists() else []
+        self.log.unlink(missing_ok=True)
+        return {name: names.count(name) for name in sorted(set(names))}
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> Starts:
+    return Starts(tmp_path)
+
+
+def init_pids(lxcpath: Path, names: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        command = ["lxc-info", "-P", str(lxcpath), "-n", name, "-p", "-H"]
+        found[name] = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+    return found
+
+
+def fleet_play(fleet: dict[str, Any]) -> str:
+    play = PLAY + f"    - name: fleet\n      lightervisor.lxc.lxc_fleet: {json.dumps(fleet)}\n      register: seen\n"
+    return play + "    - name: all of it\n      debug: {msg: '{{ seen }}'}\n"
+
+
+def without_path(result: dict[str, Any], lxcpath: Path) -> dict[str, Any]:
+    """What two runs for different lxcpaths have in common."""
+    plain = json.loads(json.dumps(result).replace(str(lxcpath), "LXCPATH"))
+    plain["containers"].sort(key=lambda one: one["name"])
+    # What a clone becomes is known better when its origin was there already, which the first batch made.
+    plain["diff"] = sorted((one["before"], one["before_header"], one["after_header"]) for one in plain["diff"])
+    return {key: plain[key] for key in ("changed", "containers", "counts", "diff", "remaining")}
+
+
+@pytest.mark.slow
+def test_a_real_fleet_in_batches(
+    starts: Starts, run_playbook: Callable[..., Any], run_module: Callable[..., Any], lxcpaths: Callable[[], Path]
+) -> None:
+    slow = {"lxc.hook.pre-start": str(starts.hook), "lxc.net.0.type": "empty"}
+    fleet: dict[str, Any] = {
+        "workers": 1,
+        "defaults": {"privileged": True, "state": "started", "shutdown_timeout": 0, "config": slow},
+        "containers": [
+            {"names": ["web[1:6]"], "clone": {"from": "middle"}},
+            {"name": "last", "clone": {"from": "middle"}},
+            {"name": "middle", "clone": {"from": "base"}, "state": "stopped"},
+            {"name": "base", "template": {"name": "busybox"}, "state": "stopped"},
+        ],
+    }
+    path, other = lxcpaths(), lxcpaths()
+    running = ["last"] + [f"web{number}" for number in range(1, 7)]
+    play = fleet_play({**fleet, "lxcpath": str(path), "batch": {"seconds": 1}})
+    ran = run_playbook(play, *INVENTORY, fails=False)
+    result = ran.result("all of it")["msg"]
+    # Seven starts of 0.4 s, one after the other, do not fit into one batch.
+    shown = lines(ran.stderr)
+    done = [int(line.split()[2]) for line in shown]
+    assert shown and done == sorted(done) and done[-1] < 9
+    assert all(re.match(r"lxc_fleet \[host1\]: \d+ of 9 containers", line) for line in shown)
+    assert starts.take() == dict.fromkeys(running, 1)
+    once = run_module("lxc_fleet", {**fleet, "lxcpath": str(other)}, fails=False)
+    assert without_path(result, path) == without_path(once, other)
+    assert result["counts"] == {**result["counts"], "listed": 9, "changed": 9, "create": 1, "clone": 8, "start": 7}
+
+    starts.take()
+    before = init_pids(path, running)
+    ran = run_playbook(play, *INVENTORY, fails=False)
+    assert (ran.changed, lines(ran.stdout + ran.stderr)) == (0, [])
+    assert init_pids(path, running) == before
+
+    fleet["containers"][0]["state"] = "restarted"
+    ran = run_playbook(fleet_play({**fleet, "lxcpath": str(path), "batch": {"seconds": 1}}), *INVENTORY, fails=False)
+    result = ran.result("all of it")["msg"]
+    assert lines(ran.stderr)
+    assert starts.take() == {name: 1 for name in running if name != "last"}
+    assert result["counts"] == {**result["counts"], "listed": 9, "changed": 6, "unchanged": 3, "start": 6}
+    after = init_pids(path, running)
+    assert [name for name in running if after[name] == before[name]] == ["last"]
+    assert all(after.values())

@@ -91,6 +91,16 @@ def test_a_container_that_took_both():
     assert merged["diff"] == [{"before": "", "after": "running", "before_header": "a", "after_header": "a"}]
 
 
+def test_a_container_that_waits_for_its_start_is_not_changed_yet():
+    begun = call(3, [entry("b", "x")], 2, create=1)
+    begun["containers"].append(entry("a", "create 'a'", remaining=True))
+    merged = merge_results(call(3, [], 3), begun)
+    assert merged["counts"] == counts(3, changed=1, remaining=2, create=1)
+    merged = merge_results(merged, call(3, [entry("a", "start 'a'"), entry("c", "x")], 0, start=1))
+    assert merged["containers"] == [entry("b", "x"), entry("a", "create 'a'", "start 'a'"), entry("c", "x")]
+    assert merged["counts"] == counts(3, changed=3, create=1, start=1)
+
+
 def test_a_restart_that_is_awaited_no_more():
     first = call(2, [entry("a", "configure 'a'", restart_keys=["lxc.x"])], 1)
     assert merge_results(first, call(2, [entry("a", "start 'a'")], 0))["containers"] == [
