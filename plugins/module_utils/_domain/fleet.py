@@ -18,8 +18,9 @@ from .._host.locks import named_lock
 from .._host.observe import observe
 from .._model.container import ContainerSpec
 from .._model.fleet import FleetSpec
-from .._model.observed import Observed
+from .._model.observed import Observed, Reference
 from .._plan.container_context import Context
+from .._plan.container_new import clone_store
 from .._plan.core import Plan
 from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule, settled
 from .container import LOCK_S, ContainerDomain
@@ -143,12 +144,15 @@ class FleetRun:
         turns = [turn for turn in turns if self._may(turn)]
         self._register(turns)
         size = WINDOW if any(self._stops(turn) for turn in turns) else max(len(turns), 1)
-        for start in range(0, len(turns), size):
-            if self._must_end():
-                return
-            window = turns[start : start + size]
-            self._stop_together(window)
-            self._pool([turn for turn in window if not self.entries[turn.index].error])
+        try:
+            for start in range(0, len(turns), size):
+                if self._must_end():
+                    break
+                window = turns[start : start + size]
+                self._stop_together(window)
+                self._pool([turn for turn in window if not self.entries[turn.index].error])
+        finally:
+            self._unregister(turns)
 
     def _may(self, turn: Turn) -> bool:
         entry = self.entries[turn.index]
@@ -181,6 +185,30 @@ class FleetRun:
 
     def _register(self, turns: Sequence[Turn]) -> None:
         """Note all clones of an origin with it at once, where they are made without lxc-copy."""
+        from .._host.direct_clone import can_clone_directly, register_clones
+
+        clones: Dict[Key, List[int]] = {}
+        for index in (turn.index for turn in turns):
+            spec, plan = self.entries[index].member.spec, self.entries[index].plan
+            if not spec.clone or not makes(plan):
+                continue
+            origin = self.origin(origin_key(spec))
+            if origin.defined and can_clone_directly(spec, origin, clone_store(spec, origin)):
+                clones.setdefault(origin_key(spec), []).append(index)
+        for key, indexes in clones.items():
+            specs = [self.entries[index].member.spec for index in indexes]
+            register_clones(self.origin(key), [Reference(spec.lxcpath, spec.name) for spec in specs])
+            self._registered.update(indexes)
+
+    def _unregister(self, turns: Sequence[Turn]) -> None:
+        """Take those out again that were not made after all."""
+        from .._host.removal import drop_stale_dependants
+
+        missing = [
+            turn.index for turn in turns if turn.index in self._registered and not self.entries[turn.index].begun
+        ]
+        for lxcpath, name in {origin_key(self.entries[index].member.spec) for index in missing}:
+            drop_stale_dependants(lxcpath, name)
 
     def _pool(self, turns: Sequence[Turn]) -> None:
         from .._host.pool import WorkerLost, run_jobs
