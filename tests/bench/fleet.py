@@ -30,7 +30,11 @@ JOBS: dict[str, Callable[[Lab, int, bool], list[Section]]] = {
     "grow": fleet_grow.grow,
     "host": fleet_host.host,
 }
-FIGURES = CACHE / "bench" / "fleet.json"
+
+
+def figures(limit: int) -> Path:
+    """Where the figures themselves are kept."""
+    return CACHE / "bench" / ("fleet-tried.json" if limit else "fleet.json")
 
 
 def main() -> None:
@@ -58,7 +62,7 @@ def main() -> None:
     finally:
         report(facts, sections, options)
     if options.plot:
-        fleet_grow.draw(FIGURES, options.plot)
+        fleet_grow.draw(figures(options.limit), options.plot)
     sys.exit(any(not bar.met for section in sections for bar in section.bars))
 
 
@@ -77,8 +81,7 @@ def report(facts: dict[str, str], sections: list[Section], options: argparse.Nam
     if any(section.bars for section in sections):
         print("### Bars\n")
         print(bars_markdown(sections))
-    if not options.limit:
-        save(FIGURES, facts, sections)
+    save(figures(options.limit), facts, sections)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ import os
 import statistics
 from pathlib import Path
 
-from fleet_contenders import LABELS, OPERATIONS, Bare, Contender, Loop, Peer, Play, Xargs, names
+from fleet_contenders import LABELS, OPERATIONS, Bare, Contender, Loop, Peer, Play, Process, Xargs, names
 from fleet_lab import CACHE, HERE, Lab, clear_peers, run
-from fleet_report import Section, progress, seconds
+from fleet_report import Section, figure, progress, seconds
 
 SIZES = (10, 100, 300, 1000, 3000)
 #: The others are linear: beyond these sizes nothing is learnt.
-UP_TO = {"play": 3000, "bare": 1000, "xargs": 300, "loop": 300, "peer": 10}
+UP_TO = {"play": 3000, "process": 300, "bare": 1000, "xargs": 300, "loop": 300, "peer": 10}
 COMPARED = 300
 
 Times = dict[str, dict[str, dict[int, list[float]]]]
@@ -24,7 +24,8 @@ Times = dict[str, dict[str, dict[int, list[float]]]]
 
 def grow(lab: Lab, runs: int, peer: bool) -> list[Section]:
     path = lab.lxcpath("grow")
-    everybody: list[Contender] = [Play(lab, path), Bare(path), Loop(path), *(Xargs(path, some) for some in (2, 4, 8))]
+    xargs = [Xargs(path, some) for some in (2, 4, 8)]
+    everybody: list[Contender] = [Play(lab, path), Process(lab, path), Bare(path), Loop(path), *xargs]
     if peer:
         everybody.append(Peer(lab))
     sizes = sorted({lab.size(size) for size in SIZES})
@@ -63,35 +64,48 @@ def _compared(times: Times, labels: dict[str, str], size: int, empty: float) -> 
     section = Section(
         f"All of them beside each other, {size} containers",
         [
-            f"The peer was measured in a loop of {UP_TO['peer']}; less an empty play ({seconds(empty)}), its time is "
-            "taken as linear. It waits a second after each start and each destruction.",
+            "lxc_fleet: the whole `ansible-playbook`. In brackets: how many times as long as that. `xargs -P`: the best "
+            "of 2, 4 and 8. The shell changes the config by `sed`.",
         ],
     )
+    if "peer" in labels:
+        section.remarks.append(
+            f"The peer was measured in a loop of {UP_TO['peer']}; less an empty play ({seconds(empty)}), its time is "
+            "taken as linear. It waits a second after each start and each destruction."
+        )
+    columns = {"play": "lxc_fleet", "process": "its module alone", "peer": "the peer, looped"}
+    columns.update(loop="`lxc-*` in a loop", xargs="`xargs -P`", bare="bare liblxc")
+    shown = [key for key in columns if key in {name.rstrip("248") for name in labels}]
+    section.table.append(["", *(columns[key] for key in shown)])
     for operation in OPERATIONS:
-        found = times[operation]
-        mine = statistics.median(found["play"][size])
-        some = {key: statistics.median(found[key][size]) for key in found if key.startswith("xargs")}
-        best = min(some, key=lambda key: some[key])
-        for key, by_size in found.items():
-            if key.startswith("xargs") and key != best:
-                continue
-            taken = by_size.get(size) or [
-                (one - empty) / least * size + empty for least, many in by_size.items() for one in many
-            ]
-            note = "" if key == "play" else f"{statistics.median(taken) / mine:.2g} × lxc_fleet"
-            section.add(f"{LABELS[operation]}: {labels[key]}", size, taken, note)
+        medians: dict[str, float] = {}
+        for key, by_size in times[operation].items():
+            taken = by_size.get(size)
+            if taken is None:
+                least, some = next(iter(by_size.items()))
+                taken = [(one - empty) / least * size + empty for one in some]
+            column, median = key.rstrip("248"), statistics.median(taken)
+            medians[column] = min(median, medians.get(column, median))
+        cells = [f"{seconds(medians[key])} ({figure(medians[key] / medians['play'])})" for key in shown[1:]]
+        section.table.append([LABELS[operation], seconds(medians["play"]), *cells])
     return section
 
 
 def _growth(times: Times, labels: dict[str, str], sizes: list[int]) -> Section:
-    section = Section("Growth", [])
-    for operation in OPERATIONS:
-        for size in sizes:
-            section.add(f"{LABELS[operation]}: {labels['play']}", size, times[operation]["play"][size])
+    section = Section(
+        "Growth",
+        ["The whole `ansible-playbook` of lxc_fleet, for so many containers described once by a range of names."],
+    )
+    section.table.append(["", *map(str, sizes), f"each, {sizes[-2]} to {sizes[-1]}" if len(sizes) > 1 else ""])
     for operation, found in times.items():
+        medians = {
+            key: {size: statistics.median(some) for size, some in by_size.items()} for key, by_size in found.items()
+        }
+        mine = medians["play"]
+        more = (mine[sizes[-1]] - mine[sizes[-2]]) / (sizes[-1] - sizes[-2]) if len(sizes) > 1 else 0
+        section.table.append([LABELS[operation], *(seconds(mine[size]) for size in sizes), seconds(more)])
         section.figures[operation] = {
-            key: {str(size): statistics.median(taken) for size, taken in by_size.items()}
-            for key, by_size in found.items()
+            key: {str(size): median for size, median in by_size.items()} for key, by_size in medians.items()
         }
     section.labels = labels
     return section

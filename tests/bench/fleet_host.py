@@ -191,11 +191,11 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
     section = Section(
         "A whole contest host",
         [
-            f"`playbooks/worlds.yml` with {teams} worlds of `descriptions/contest.yml`: {count} privileged busybox "
-            f"containers as overlay clones, {nics} NICs, {5 * teams} bridges, {routes} static routes, {WORKERS} workers.",
+            f"`playbooks/worlds.yml` with {teams} worlds of `descriptions/contest.yml`: {count} overlay clones of one "
+            f"busybox, privileged, {nics} NICs, {5 * teams} bridges, {routes} static routes, {WORKERS} workers.",
             "Bare liblxc: the same bridges by the same script, then in as many processes for each container `clone()`, "
             "its config written as one file, `start()`.",
-            "Memory: the highest sum of Pss of `ansible-playbook`, the module and its workers, looked at twice a second.",
+            "Memory: the highest sum of Pss of `ansible-playbook`, module and workers, looked at twice a second.",
         ],
     )
     mine = section.add("from nothing to running, whole ansible-playbook", count, found["host up"])

@@ -49,6 +49,8 @@ def main() -> None:
     for axis, (operation, title) in zip(axes.flat, TITLES.items()):
         lines = best_xargs(growth["figures"][operation])
         for key, points in lines.items():
+            if key not in STYLES:
+                continue
             sizes = sorted(map(int, points))
             seconds = [points[str(size)] for size in sizes]
             colour, style, width = STYLES[key]

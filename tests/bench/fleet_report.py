@@ -49,6 +49,8 @@ class Section:
     remarks: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
+    #: A table of another shape, its heading first.
+    table: list[list[str]] = field(default_factory=list)
     #: Medians by operation, contender and number of containers, and the contenders' names: what a plot needs.
     figures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
@@ -74,6 +76,10 @@ class Section:
                 lines.append(
                     f"| {row.what} | {row.containers or ''} | {seconds(row.median)} | {spread} | {each} | {row.note} |"
                 )
+            lines.append("")
+        if self.table:
+            lines += [f"| {' | '.join(row)} |" for row in self.table]
+            lines.insert(len(lines) - len(self.table) + 1, "|---" * len(self.table[0]) + "|")
             lines.append("")
         return "\n".join(lines)
 
