@@ -44,6 +44,8 @@ def grant_ids(lxcpath: str, name: str, idmap: Sequence[str]) -> None:
     """Note that the container, whose directory exists, has this id map. Those that are gone are forgotten."""
     new = [Grant(os.stat(lxcpath).st_ino, lxcpath, name, tuple(idmap))] if idmap else []
     path = _path()
+    if not new and f", {json.dumps(lxcpath)}, {json.dumps(name)}, [" not in (read_text(path) or ""):
+        return
     with named_lock("host", "grants"):
         known: Dict[Tuple[str, str], Grant] = {(grant.lxcpath, grant.name): grant for grant in read_grants()}
         known.pop((lxcpath, name), None)

@@ -1,0 +1,306 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Snapshot clones made by a few system calls each: on disk they are what lxc-copy makes, at a tenth of its cost.
+
+What is where, and whose it is: do_lxcapi_clone in lxccontainer.c, ovl_clonepaths in storage/overlay.c and
+btrfs_snapshot in storage/btrfs.c, which are alike in liblxc 5 to 7. The kernel's own notes of a first mount, in
+trusted.overlay attributes, are made at the first start instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+from typing import Callable, List, Sequence, Tuple
+
+from .._errors import OperationError
+from .._model.clone_document import is_reproducible
+from .._model.container import ContainerSpec
+from .._model.idmap import parse_idmap
+from .._model.observed import Observed, Reference
+from .container_dir import parse_references, read_small
+from .disklock import disk_lock
+from .files import read_text, write_atomic
+from .journal import unfinished
+from .mounts import filesystem_of
+
+#: File systems that can hold the upper layer of an overlay on every kernel in use.
+_UPPER = ("ext4", "xfs", "btrfs", "tmpfs", "ext3", "ext2", "f2fs")
+#: What an overlay keeps of its own in a layer (fs/overlayfs/overlayfs.h).
+_OVERLAY = ("trusted.overlay.", "user.overlay.")
+#: Of these, what makes a directory or a file mean something else than it says.
+_TWISTED = tuple(f"{prefix}{name}" for prefix in _OVERLAY for name in ("opaque", "redirect", "metacopy"))
+#: linux/btrfs.h: struct btrfs_ioctl_vol_args_v2 is fd, transid, flags, 4 unused words, name.
+_SNAP_CREATE_V2 = 0x50009417
+_VOLUME = struct.Struct("=qQQ32x4040s")
+#: struct btrfs_ioctl_fs_info_args: 1 KiB, in which max_id and num_devices come before the fsid.
+_FS_INFO = 0x8400941F
+#: The inode number of a subvolume's top directory (BTRFS_FIRST_FREE_OBJECTID).
+_SUBVOLUME = 256
+
+
+def can_clone_directly(spec: ContainerSpec, origin: Observed, store: str) -> bool:
+    """Whether `clone_directly` makes of this origin just what lxc-copy would; else the caller runs lxc-copy."""
+    if os.geteuid() != 0 or not is_reproducible(spec, origin, store):
+        return False
+    idmap = parse_idmap(origin.effective.values("lxc.idmap"))
+    if idmap.entries and not all(any(e.kind == kind and e.inside == 0 for e in idmap.entries) for kind in "ug"):
+        return False
+    folder = os.path.join(origin.lxcpath, origin.name)
+    if (read_small(os.path.join(folder, "lxc_snapshots")) or "").lstrip()[:1].isdigit():
+        return False  # liblxc before 1.1 kept a number there
+    try:
+        if store == "btrfs":
+            fits = _same_btrfs(origin.rootfs.path, folder, spec.lxcpath)
+        else:
+            fits = filesystem_of(spec.lxcpath, os.stat(spec.lxcpath).st_dev) in _UPPER
+        return fits and (bool(spec.clone and spec.clone.keep_name) or _hostname_fits(origin))
+    except OSError:
+        return False
+
+
+def register_clones(origin: Observed, clones: Sequence[Reference]) -> None:
+    """Note containers that are about to be made with the origin, and with those whose files it shares itself.
+
+    As long as they are not there, liblxc's lists name them for nothing, which `read_dependants` does not believe.
+    """
+
+    def with_clones(pairs: List[Reference]) -> List[Reference]:
+        known = set(pairs)
+        return pairs + [clone for clone in dict.fromkeys(clones) if clone not in known]
+
+    _change_dependants(origin, with_clones)
+
+
+def forget_clone(origin: Observed, clone: Reference) -> None:
+    """Take back what `register_clones` has noted of a container that could not be made."""
+    _change_dependants(origin, lambda pairs: [pair for pair in pairs if pair != clone])
+
+
+def _change_dependants(origin: Observed, change: Callable[[List[Reference]], List[Reference]]) -> None:
+    """See mod_all_rdeps in lxccontainer.c: `lxc_snapshots` of all that lxc_rdepends of the clone will name."""
+    for lxcpath, name in dict.fromkeys((one.lxcpath, one.name) for one in parse_references(_origins(origin)[0])):
+        folder = os.path.join(lxcpath, name)
+        if not os.path.isdir(folder):
+            continue
+        path = os.path.join(folder, "lxc_snapshots")
+        with disk_lock(lxcpath, name):
+            rows = (read_text(path) or "").splitlines()
+            before = [Reference(one, two) for one, two in zip(rows[::2], rows[1::2])]
+            after = change(before)
+            if after == before:
+                continue
+            if after:
+                text = "".join(f"{one.lxcpath}\n{one.name}\n" for one in after)
+                write_atomic(path, text, mode=None if rows else 0o644)
+            else:
+                os.unlink(path)
+
+
+def clone_directly(spec: ContainerSpec, origin: Observed, text: str, mark: str = "") -> None:
+    """Make the container, whose config is `text`, where `can_clone_directly` holds. Raises OperationError.
+
+    It is prepared under a hidden name and appears by a rename, so that nobody ever sees a half of it. `register_clones`
+    has been told of it. `mark` is the fleet that makes it.
+    """
+    folder = os.path.join(spec.lxcpath, spec.name)
+    prepared = unfinished(folder)
+    try:
+        _make_folder(prepared)
+        try:
+            _fill(spec, origin, prepared, text)
+            if mark:
+                from .fleet_marks import write_mark
+
+                write_mark(prepared, mark)
+            os.rename(prepared, folder)
+        except BaseException:
+            _remove(prepared)
+            raise
+    except OSError as error:
+        cause = f"{folder} holds files already" if os.path.lexists(folder) else error.strerror or str(error)
+        where = f": {error.filename}" if error.filename and not os.path.lexists(folder) else ""
+        raise OperationError("clone", "container", spec.name, cause + where, "Run it again") from error
+
+
+def _make_folder(path: str) -> None:
+    # As do_create_container_dir makes it, whatever the caller's umask is.
+    mask = os.umask(0o002)
+    try:
+        try:
+            os.mkdir(path, 0o770)
+        except FileExistsError:
+            # Only a run that was killed while it held the lock leaves one, and nobody has ever used what is in it.
+            _remove(path)
+            os.mkdir(path, 0o770)
+    finally:
+        os.umask(mask)
+
+
+def _remove(path: str) -> None:
+    import shutil
+
+    shutil.rmtree(path)
+
+
+def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None:
+    _write_new(f"{folder}/config", text.encode("utf-8", "surrogateescape"), 0o660)
+    rdepends, mode = _origins(origin)
+    if rdepends:
+        _write_new(f"{folder}/lxc_rdepends", rdepends.encode("utf-8", "surrogateescape"), 0o666)
+        if mode:
+            os.chmod(f"{folder}/lxc_rdepends", mode)
+    owned = [folder]
+    rootfs = f"{folder}/rootfs"
+    keeps_name = bool(spec.clone and spec.clone.keep_name)
+    if origin.rootfs.backingstore == "btrfs":
+        _snapshot(origin.rootfs.path, folder)
+        if not keeps_name:
+            _rewrite_hostname(rootfs, spec.name)
+    else:
+        delta, work = f"{folder}/overlay/delta", f"{folder}/overlay/work"
+        for path in (rootfs, f"{folder}/overlay", delta, work):
+            os.mkdir(path, 0o755)
+            owned.append(path)
+        # What the kernel makes when lxc-copy mounts the overlay to write the new host name.
+        os.mkdir(f"{work}/work", 0)
+    values = origin.effective.values("lxc.idmap")
+    if values:
+        idmap = parse_idmap(values)
+        uid, gid = idmap.to_host("u", 0) or 0, idmap.to_host("g", 0) or 0
+        for path in owned:
+            os.chown(path, uid, gid)
+    if origin.rootfs.backingstore != "btrfs":
+        if origin.rootfs.lower:
+            from .copy_tree import copy_tree
+
+            copy_tree(origin.rootfs.path, delta)
+        if not keeps_name and not _rewrite_hostname(delta, spec.name):
+            _cover_hostname((origin.rootfs.lower or (origin.rootfs.path,))[0], delta, spec.name)
+
+
+def _write_new(path: str, content: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    finally:
+        os.close(fd)
+
+
+def _origins(origin: Observed) -> Tuple[str, int]:
+    """What lxc_rdepends of a clone says: what its origin's says, and the origin if its files are shared.
+
+    And the mode of the origin's file, which is its copy's too; 0 if it has none.
+    """
+    path = os.path.join(origin.lxcpath, origin.name, "lxc_rdepends")
+    text, mode = read_text(path), 0
+    if text is not None:
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+    shares = "" if origin.rootfs.backingstore == "btrfs" else f"{origin.lxcpath}\n{origin.name}\n"
+    return (text or "") + shares, mode
+
+
+# ------------------------------------------------------------------ btrfs
+
+
+def _snapshot(source: str, folder: str) -> None:
+    source_fd = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(folder_fd, _SNAP_CREATE_V2, bytearray(_VOLUME.pack(source_fd, 0, 0, b"rootfs")))
+        finally:
+            os.close(folder_fd)
+    finally:
+        os.close(source_fd)
+
+
+def _same_btrfs(rootfs: str, folder: str, lxcpath: str) -> bool:
+    found = os.lstat(rootfs)
+    if found.st_ino != _SUBVOLUME or not stat.S_ISDIR(found.st_mode):
+        return False
+    return _fsid(rootfs) == _fsid(folder) == _fsid(lxcpath)
+
+
+def _fsid(path: str) -> bytes:
+    """Which btrfs the path is on. Raises OSError if it is none."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(fd, _FS_INFO, bytes(1024))[16:32]
+    finally:
+        os.close(fd)
+
+
+# ------------------------------------------------------------------ /etc/hostname
+
+
+def _hostname_fits(origin: Observed) -> bool:
+    """Whether /etc/hostname of the origin is a plain file or not there at all, and nothing leads away from it.
+
+    Else only a mount of the overlay tells what there is, and a link could lead to a file of the host.
+    """
+    for layer in (origin.rootfs.path, *origin.rootfs.lower):
+        for path, right in ((f"{layer}/etc", stat.S_ISDIR), (f"{layer}/etc/hostname", stat.S_ISREG)):
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                break
+            if not right(found.st_mode):
+                return False
+            if any(name in _TWISTED for name in os.listxattr(path, follow_symlinks=False)):
+                return False
+        else:
+            return True
+    return True
+
+
+def _rewrite_hostname(top: str, name: str) -> bool:
+    """Write the name into etc/hostname below `top`. False if there is no such file."""
+    try:
+        etc = os.open(f"{top}/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fd = os.open("hostname", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=etc)
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(etc)
+    try:
+        os.write(fd, name.encode())
+    finally:
+        os.close(fd)
+    return True
+
+
+def _cover_hostname(lower: str, upper: str, name: str) -> None:
+    """Make what the kernel makes in the upper layer when etc/hostname of the lower one is written."""
+    try:
+        file = os.lstat(f"{lower}/etc/hostname")
+    except FileNotFoundError:
+        return
+    top, etc = os.lstat(upper), f"{upper}/etc"
+    if not os.path.lexists(etc):
+        os.mkdir(etc, 0o700)
+        folder = os.lstat(f"{lower}/etc")
+        _make_alike(f"{lower}/etc", etc, folder)
+    else:
+        folder = os.lstat(etc)
+    _write_new(f"{etc}/hostname", name.encode(), 0o600)
+    _make_alike(f"{lower}/etc/hostname", f"{etc}/hostname", file)
+    for path, found in ((etc, folder), (upper, top)):
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _make_alike(lower: str, upper: str, found: os.stat_result) -> None:
+    from .copy_tree import copy_xattrs
+
+    os.chown(upper, found.st_uid, found.st_gid)
+    copy_xattrs(lower, upper, _OVERLAY)
+    os.chmod(upper, stat.S_IMODE(found.st_mode))
