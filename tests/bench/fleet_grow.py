@@ -64,7 +64,7 @@ def _compared(times: Times, labels: dict[str, str], size: int, empty: float) -> 
     section = Section(
         f"All of them beside each other, {size} containers",
         [
-            "lxc_fleet: the whole `ansible-playbook`. In brackets: how many times as long as that. `xargs -P`: the best "
+            "lxc_fleet: the whole `ansible-playbook`. In brackets: how many times that long. `xargs -P`: the best "
             "of 2, 4 and 8. The shell changes the config by `sed`.",
         ],
     )

@@ -61,6 +61,9 @@ def main() -> None:
                 line = [seconds[-1], seconds[-1] / sizes[-1] * most]
                 axis.plot([sizes[-1], most], line, ":", color=colour, linewidth=1, label="… taken as linear")
         axis.set(title=title, xscale="log", yscale="log")
+        sizes = sorted({int(size) for points in lines.values() for size in points})
+        axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axis.minorticks_off()
         axis.grid(True, which="major", alpha=0.3)
     for axis in axes[1]:
         axis.set_xlabel("containers")
