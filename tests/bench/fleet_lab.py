@@ -83,8 +83,30 @@ def stop_all(path: Path) -> None:
         os.close(handle)
 
 
+def end_programs(folder: Path) -> None:
+    """Kill what has this folder in its arguments but is no monitor: what an interrupted bench had started."""
+    needle = os.fsencode(folder)
+    found = True
+    while found:
+        found = False
+        for entry in os.scandir("/proc"):
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                handle = os.pidfd_open(int(entry.name))
+                try:
+                    words = Path(entry.path, "cmdline").read_bytes()
+                    if needle in words and not words.startswith(b"[lxc monitor]"):
+                        found = True
+                        signal.pidfd_send_signal(handle, signal.SIGKILL)
+                        select.select([handle], [], [], 5)
+                finally:
+                    os.close(handle)
+
+
 def clear(folder: Path) -> None:
     """Take away a folder of lxcpaths, with all that runs or is mounted in it."""
+    end_programs(folder)
     for entry in os.scandir(folder):
         stop_all(Path(entry.path))
     mounted = folder / "btrfs"
@@ -138,6 +160,7 @@ class Lab:
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_REMOTE_TMP": str(folder / "ansible" / "tmp"),
             "LC_ALL": "C.UTF-8",
             # Byte code is kept, as on any machine that is not told otherwise.
             "PYTHONPYCACHEPREFIX": str(folder / "pycache"),
