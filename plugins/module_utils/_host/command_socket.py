@@ -33,6 +33,7 @@ GET_INIT_PID = 4
 GET_CONFIG_ITEM = 7
 GET_NAME = 8
 GET_LXCPATH = 9
+ADD_STATE_CLIENT = 10
 
 #: `lxc_state_t` of liblxc's state.h, by number.
 STATES = ("stopped", "starting", "running", "stopping", "aborting", "freezing", "frozen", "thawed")
@@ -174,6 +175,37 @@ def read_config_item(lxcpath: str, name: str, key: str, timeout: float = TIMEOUT
     """
     reply = query(lxcpath, name, GET_CONFIG_ITEM, os.fsencode(key) + b"\0", timeout)
     return _text(reply.data) if reply is not None and reply.ret == 0 else None
+
+
+def follow(containers: Iterable[Key], timeout: float = TIMEOUT) -> Dict[Key, socket.socket]:
+    """For each (lxcpath, name) that runs, a socket that its monitor closes once it has stopped, hooks included.
+
+    Where a guest reboots that is so, too, and a message comes before. Those that do not run, or do not answer in
+    `timeout` seconds, are missing. (lxc_cmd_add_state_client in commands.c, lxc_end in start.c)
+    """
+    deadline = time.monotonic() + timeout
+    states = struct.pack(f"@{len(STATES)}i", 1, *[0] * (len(STATES) - 1))
+    asked = [(key, _send(Request(_address(*key), ADD_STATE_CLIENT, states), deadline)) for key in containers]
+    found: Dict[Key, socket.socket] = {}
+    for key, sock in asked:
+        if isinstance(sock, Outcome):
+            continue
+        try:
+            head = _read(sock, _MESSAGE.size, deadline) if _counts(_peer(sock), key) else None
+        except OSError:
+            head = None
+        # Any other number is an error, or that of the state, if it has stopped already.
+        if head is not None and _MESSAGE.unpack(head)[0] == len(STATES):
+            found[key] = sock
+        else:
+            sock.close()
+    return found
+
+
+def send(lxcpath: str, name: str, command: int) -> Optional[socket.socket]:
+    """Send a command and don't wait for its answer, which comes on the socket. None when nobody listens."""
+    sent = _send(Request(_address(lxcpath, name), command), time.monotonic() + TIMEOUT)
+    return None if isinstance(sent, Outcome) else sent
 
 
 def ask(requests: Sequence[Request], timeout: float = TIMEOUT) -> List[Outcome]:

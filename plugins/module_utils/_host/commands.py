@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import lru_cache
 from typing import List, Mapping, NamedTuple, Optional, Sequence
 
 from .._errors import OperationError
@@ -46,7 +47,12 @@ class Finished(NamedTuple):
 
 def find(tool: str) -> str:
     """The tool's path. Raises OperationError naming the package to install."""
-    path = shutil.which(tool, path=os.environ.get("PATH", "") + ":" + _SEARCH)
+    return _find(tool, os.environ.get("PATH", "") + ":" + _SEARCH)
+
+
+@lru_cache(maxsize=256)
+def _find(tool: str, search: str) -> str:
+    path = shutil.which(tool, path=search)
     if path is None:
         package = _PACKAGES.get(tool, "lxc")
         raise OperationError("run", "program", tool, "it is not installed", f"Install the package '{package}'")

@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import time
+from functools import lru_cache
 from typing import Any, Dict, Hashable, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from .._model.observed import Interface
@@ -37,6 +38,7 @@ _ROUTE_GATEWAY = 0x2
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
 
 Key = TypeVar("Key", bound=Hashable)
 Interfaces = Tuple[Interface, ...]
@@ -134,9 +136,15 @@ def _setns(fd: int) -> None:
         return
     import ctypes
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(fd, _CLONE_NEWNET) != 0:
+    if _libc().setns(fd, _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 # ------------------------------------------------------------------ rtnetlink
@@ -162,7 +170,7 @@ def parse_links(messages: Sequence[Tuple[int, bytes]]) -> Dict[int, List[Any]]:
         _family, _type, index, flags, _change = _LINK.unpack_from(payload)
         if flags & _IFF_LOOPBACK:
             continue
-        attributes = dict(_attributes(payload[_LINK.size :]))
+        attributes = _attributes(payload, _LINK.size, (_IFLA_ADDRESS, _IFLA_IFNAME))
         name = attributes.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode("utf-8", "replace")
         links[index] = [name, attributes.get(_IFLA_ADDRESS, b"").hex(":"), [], []]
     return links
@@ -174,7 +182,7 @@ def parse_addresses(messages: Sequence[Tuple[int, bytes]]) -> Iterator[Tuple[int
         if kind != _RTM_NEWADDR:
             continue
         family, prefix, _flags, _scope, index = _ADDRESS.unpack_from(payload)
-        attributes = dict(_attributes(payload[_ADDRESS.size :]))
+        attributes = _attributes(payload, _ADDRESS.size, (_IFA_ADDRESS, _IFA_LOCAL))
         # With a peer, IFA_ADDRESS is the peer's and IFA_LOCAL one's own (rtnetlink(7)).
         packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
         if packed and family in (socket.AF_INET, socket.AF_INET6):
@@ -185,7 +193,8 @@ def _dump(sock: socket.socket, kind: int, payload: bytes) -> List[Tuple[int, byt
     sock.send(_HEADER.pack(_HEADER.size + len(payload), kind, _NLM_F_REQUEST_DUMP, kind, 0) + payload)
     messages: List[Tuple[int, bytes]] = []
     while True:
-        data = sock.recv(1 << 18)
+        # The kernel's parts of a dump are no longer, and a larger buffer is mapped and unmapped each time.
+        data = sock.recv(1 << 16)
         while len(data) >= _HEADER.size:
             length, found, _flags, _sequence, _port = _HEADER.unpack_from(data)
             if found == _NLMSG_DONE:
@@ -196,13 +205,17 @@ def _dump(sock: socket.socket, kind: int, payload: bytes) -> List[Tuple[int, byt
             data = data[(length + 3) & ~3 :]
 
 
-def _attributes(data: bytes) -> Iterator[Tuple[int, bytes]]:
-    while len(data) >= 4:
-        length, kind = struct.unpack_from("=HH", data)
+def _attributes(data: bytes, start: int, wanted: Sequence[int]) -> Dict[int, bytes]:
+    """The attributes of these types. A link has thirty: the rest is not looked at once they are found."""
+    found: Dict[int, bytes] = {}
+    while len(found) < len(wanted) and start + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
         if length < 4:
-            return
-        yield kind & 0x3FFF, data[4:length]
-        data = data[(length + 3) & ~3 :]
+            break
+        if kind & 0x3FFF in wanted:
+            found[kind & 0x3FFF] = data[start + 4 : start + length]
+        start += (length + 3) & ~3
+    return found
 
 
 # ------------------------------------------------------------------ /proc/<pid>/net

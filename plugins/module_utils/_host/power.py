@@ -11,10 +11,9 @@ import os
 from .._errors import OperationError
 from .._model.config import ConfigDocument
 from .._model.container import ContainerSpec
-from .command_socket import STOP, query
+from .command_socket import STOP, query, read_states
 from .commands import TooSlow, run, why
 from .liblxc import COMPILED_LXCPATH
-from .observe import observe
 
 #: Seconds that a killed guest's processes have to disappear.
 _KILL_S = 30.0
@@ -38,7 +37,7 @@ def start(spec: ContainerSpec, document: ConfigDocument, log_stays: bool = True)
     Its log is named there, unless `log_stays` says that it goes with the container when this fails.
     """
     log = log_file(spec.lxcpath, spec.name, document)
-    end = os.path.getsize(log) if os.path.exists(log) else 0
+    end = _size(log)
     argv = ["lxc-start", "-P", spec.lxcpath, "-n", spec.name, "-d"]
     if not document.get("lxc.log.file"):
         argv += ["-o", log]
@@ -115,7 +114,16 @@ def set_limit(spec: ContainerSpec, key: str, value: str) -> str:
 
 
 def _state(spec: ContainerSpec) -> str:
-    return observe(spec.name, spec.lxcpath).state
+    """The state, asked of the container's monitor alone: neither its files nor those of others are read."""
+    key = (spec.lxcpath.rstrip("/") or "/", spec.name)
+    return read_states([key])[key][0]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def _tail(path: str, start: int) -> str:

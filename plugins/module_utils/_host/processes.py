@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 #: `_IO(0xb7, 4)` of linux/nsfs.h: the uid that a user namespace belongs to.
@@ -21,6 +22,10 @@ class Status(NamedTuple):
     parent: int
     uids: tuple[int, ...]
     nested: bool
+    #: Its number in its own pid namespace, 0 where the kernel does not tell.
+    inside: int
+    #: The signals that it blocks, bit 0 for signal 1.
+    blocked: int
 
 
 def read_status(pid: int) -> Optional[Status]:
@@ -36,7 +41,11 @@ def read_status(pid: int) -> Optional[Status]:
         return None
     uids = tuple(int(word) for word in _field(text, b"Uid")[:3])
     # Kernels before 4.1 have no NSpid.
-    return Status(int(_field(text, b"PPid")[0]), uids, len(_field(text, b"NSpid")) > 1)
+    numbers = _field(text, b"NSpid")
+    inside = int(numbers[-1]) if numbers else 0
+    # Whoever is in thousands of groups has the rest of the text cut off.
+    blocked = int((_field(text, b"SigBlk") or [b"0"])[0], 16)
+    return Status(int(_field(text, b"PPid")[0]), uids, len(numbers) > 1, inside, blocked)
 
 
 def _field(text: bytes, key: bytes) -> list[bytes]:
@@ -49,6 +58,8 @@ def is_started_by(pid: int, uid: int) -> bool:
 
     True, too, where that can't be seen: for a process that has gone, or that is hidden from this user.
     """
+    if uid == 0 and _is_child_of_root(pid):
+        return True
     process = read_status(pid)
     if process is None:
         return True
@@ -56,6 +67,26 @@ def is_started_by(pid: int, uid: int) -> bool:
     if parent is None:
         return process.parent != 0
     return parent.uids[1] == uid and not parent.nested
+
+
+def _is_child_of_root(pid: int) -> bool:
+    """Whether the parent is root's and in this pid namespace, in half the time that reading two texts takes."""
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 4096)
+        finally:
+            os.close(fd)
+        # The name, in brackets, may have any characters.
+        parent = int(text[text.rindex(b")") :].split(None, 3)[2])
+        return os.stat(f"/proc/{parent}").st_uid == 0 and os.readlink(f"/proc/{parent}/ns/pid") == _own_pid_namespace()
+    except (OSError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=1)
+def _own_pid_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
 
 
 def is_of_host(pid: int) -> bool:

@@ -1,0 +1,273 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stopping many containers together: what each guest is told, what happens to those that do not obey, what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, Iterator
+
+import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host import power, power_many
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.command_socket import read_states
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import observe, states_of
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.power_many import halt_signal, stop_many
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.container import ContainerSpec
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import Observed
+
+#: A guest's init that notes each signal in /told; what it does then follows.
+INIT = """\
+#!/bin/sh
+halt() { echo $1 >> /told; %s; }
+for name in PWR USR1 TERM INT; do trap "halt $name" $name; done
+: > /ready
+while :; do sleep 0.05; done
+"""
+
+
+class Fleet:
+    """Containers with one rootfs each that share busybox's files."""
+
+    def __init__(self, path: Path, busybox: Callable[..., str]) -> None:
+        self.path = path
+        self.base = path / busybox("base")
+
+    def make(self, name: str, init: str = "", *lines: str) -> None:
+        """A container of this name; `init` is what its init does when it is told, else it is busybox's."""
+        folder = self.path / name
+        shutil.copytree(self.base, folder, symlinks=True)
+        text = (folder / "config").read_text().replace(str(self.base), str(folder))
+        if init:
+            script = folder / "rootfs" / "own-init"
+            script.write_text(INIT % init)
+            script.chmod(0o755)
+            text = text.replace("lxc.signal.halt", "#lxc.signal.halt") + "lxc.init.cmd = /own-init\n"
+        (folder / "config").write_text(text + "".join(f"{line}\n" for line in lines))
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            lxc("lxc-start", "-P", self.path, "-n", name)
+            if "/own-init" in (self.path / name / "config").read_text():
+                wait_for((self.path / name / "rootfs" / "ready").exists)
+
+    def targets(self, *names: str, timeout: int = 30) -> list[tuple[ContainerSpec, Observed]]:
+        where = str(self.path)
+        return [(ContainerSpec(name, where, shutdown_timeout=timeout), observe(name, where)) for name in names]
+
+    def told(self, name: str) -> list[str]:
+        file = self.path / name / "rootfs" / "told"
+        return file.read_text().split() if file.exists() else []
+
+    def running(self) -> set[str]:
+        return {name for (_path, name), state in states_of([str(self.path)]).items() if state != "stopped"}
+
+
+def lxc(name: str, *args: str | Path) -> str:
+    done = subprocess.run(
+        [name, *map(str, args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, f"{name} {args}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def wait_for(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        select.select([], [], [], 0.01)
+
+
+@pytest.fixture
+def fleet(lxcpath: Path, busybox: Callable[..., str]) -> Fleet:
+    return Fleet(lxcpath, busybox)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The programs that stopping starts."""
+    started: list[str] = []
+    original = power.run
+
+    def run(argv: Any, **how: Any) -> Any:
+        started.append(argv[0])
+        return original(argv, **how)
+
+    monkeypatch.setattr(power, "run", run)
+    return started
+
+
+@pytest.fixture
+def open_files() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+pytestmark = pytest.mark.usefixtures("open_files")
+
+
+def test_all_are_told_at_once_and_killed_when_their_time_is_over(fleet: Fleet, processes: list[str]) -> None:
+    fleet.make("obeys", "exit 0")
+    fleet.make("usr1", "exit 0", "lxc.signal.halt = SIGUSR1")
+    fleet.make("deaf", ":")
+    fleet.make("hard", "exit 0")
+    fleet.make("off", "exit 0")
+    fleet.start("obeys", "usr1", "deaf", "hard")
+    targets = [*fleet.targets("obeys", "usr1", "off"), *fleet.targets("deaf", timeout=1)]
+    targets += fleet.targets("hard", timeout=0)
+    assert stop_many(targets) == {}
+    assert fleet.running() == set()
+    assert [fleet.told(name) for name in ("obeys", "usr1", "deaf", "hard")] == [["PWR"], ["USR1"], ["PWR"], []]
+    assert processes == []
+    for name in ("obeys", "deaf", "hard"):
+        assert lxc("lxc-info", "-P", fleet.path, "-n", name, "-sH").strip() == "STOPPED"
+
+
+def test_only_some_are_told_at_a_time(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is told when one has ended, and when one seems to wait for something."""
+    names = [f"c{number}" for number in range(5)]
+    for name in names[:4]:
+        fleet.make(name, "exit 0")
+    fleet.make(names[4], "sleep 1; exit 0")
+    fleet.start(*names)
+    most = 0
+    original = power_many._Run.begin
+
+    def begin(run: Any, batch: Any) -> None:
+        nonlocal most
+        original(run, batch)
+        most = max(most, sum(guest.pidfd >= 0 for guest in run.active.values()))
+
+    monkeypatch.setattr(power_many._Run, "begin", begin)
+    monkeypatch.setattr(power_many, "_FLIGHT_S", 600.0)
+    assert stop_many(fleet.targets(*names[:4]), in_flight=2) == {}
+    assert most == 2
+    fleet.start(*names[:2])
+    monkeypatch.setattr(power_many, "_FLIGHT_S", 0.1)
+    assert stop_many(fleet.targets(names[4], *names[:2]), in_flight=1) == {}
+    assert fleet.running() == set()
+    assert most == 2
+
+
+def test_few_file_descriptors_are_enough(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"c{number}" for number in range(10)]
+    for name in names:
+        fleet.make(name, "exit 0")
+    fleet.start(*names)
+    monkeypatch.setattr(power_many, "_FDS_BESIDES", 1 << 30)
+    half = [*fleet.targets(*names[:5]), *fleet.targets(*names[5:], timeout=0)]
+    assert stop_many(half) == {}
+    assert fleet.running() == set()
+
+
+def test_a_frozen_guest_is_thawed_first(fleet: Fleet) -> None:
+    for name in ("gentle", "hard"):
+        fleet.make(name, "exit 0")
+        fleet.start(name)
+        lxc("lxc-freeze", "-P", fleet.path, "-n", name)
+    assert stop_many([*fleet.targets("gentle"), *fleet.targets("hard", timeout=0)]) == {}
+    assert fleet.running() == set()
+    assert (fleet.told("gentle"), fleet.told("hard")) == (["PWR"], [])
+
+
+def test_hooks_have_run_when_it_returns(fleet: Fleet) -> None:
+    mark = fleet.path / "hooks"
+    hook = fleet.path / "hook"
+    hook.write_text(f"#!/bin/sh\nsleep 0.5\necho $LXC_NAME $LXC_HOOK_TYPE >> {mark}\n")
+    hook.chmod(0o755)
+    for name in ("gentle", "hard"):
+        fleet.make(name, "exit 0", f"lxc.hook.post-stop = {hook}", "lxc.hook.version = 1")
+        fleet.start(name)
+    assert stop_many([*fleet.targets("gentle"), *fleet.targets("hard", timeout=0)]) == {}
+    assert sorted(mark.read_text().splitlines()) == ["gentle post-stop", "hard post-stop"]
+
+
+def test_a_guest_that_reboots_itself_is_killed(fleet: Fleet) -> None:
+    fleet.make("again", "reboot -f")
+    fleet.start("again")
+    assert stop_many(fleet.targets("again")) == {}
+    assert fleet.running() == set()
+    assert fleet.told("again") == ["PWR"]
+
+
+def test_an_ephemeral_one_has_gone_when_it_returns(fleet: Fleet) -> None:
+    for name in ("gentle", "hard"):
+        fleet.make(name, "exit 0", "lxc.ephemeral = 1")
+        fleet.start(name)
+    assert stop_many([*fleet.targets("gentle"), *fleet.targets("hard", timeout=0)]) == {}
+    assert sorted(entry.name for entry in fleet.path.iterdir() if entry.is_dir()) == ["base"]
+
+
+def test_another_init_than_the_observed_one(fleet: Fleet) -> None:
+    """What was observed is old: the pid is somebody else's now, who must not be told anything."""
+    fleet.make("web", "exit 0")
+    fleet.start("web")
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        ((spec, observed),) = fleet.targets("web")
+        assert stop_many([(spec, replace(observed, pid=bystander.pid))]) == {}
+        assert bystander.poll() is None
+        assert fleet.told("web") == ["PWR"]
+        assert fleet.running() == set()
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_what_is_unusual_is_left_to_lxc_stop(fleet: Fleet, processes: list[str]) -> None:
+    fleet.make("shares", "exit 0", "lxc.namespace.share.pid = broken")
+    fleet.make("broken", "exit 0")
+    fleet.start("broken", "shares")
+    with (fleet.path / "broken" / "config").open("a") as file:
+        file.write("lxc.nonsense = 1\n")
+    assert stop_many(fleet.targets("shares", "broken", timeout=1)) == {}
+    assert fleet.running() == set()
+    assert processes.count("lxc-stop") == 2
+
+
+def test_one_that_cannot_be_stopped_does_not_keep_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stuck", "fine"):
+        fleet.make(name, "exit 0")
+    fleet.make("held", "exit 0", "lxc.signal.stop = SIGUSR2")
+    fleet.start("stuck", "fine", "held")
+    monkeypatch.setattr(power_many, "_END_S", 1.0)
+    monkeypatch.setattr(power, "_KILL_S", 1.0)
+    status = Path(f"/proc/{observe('stuck', str(fleet.path)).pid}/status").read_text()
+    monitor = int(status.partition("PPid:")[2].split()[0])
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        failed = stop_many([*fleet.targets("stuck", "fine", timeout=2), *fleet.targets("held", timeout=0)])
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    assert {name for _path, name in failed} == {"stuck", "held"}
+    assert "1 s after it was killed" in failed[str(fleet.path), "held"]
+    assert read_states([(str(fleet.path), "fine")])[str(fleet.path), "fine"] == ("stopped", None)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(observe("held", str(fleet.path)).pid or 1 << 30, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("value", "blocked", "number"),
+    [
+        ("SIGUSR1", 0, signal.SIGUSR1),
+        ("SIGRTMIN+3", 0, signal.SIGRTMIN + 3),
+        ("30", 1 << 36, 30),
+        ("0", 0, signal.SIGPWR),
+        ("", 0, signal.SIGPWR),
+        ("", 1 << (signal.SIGRTMIN + 2), signal.SIGRTMIN + 3),
+    ],
+)
+def test_the_signal(value: str, blocked: int, number: int) -> None:
+    document = ConfigDocument.parse(f"lxc.signal.halt = {value}\n" if value else "")
+    assert halt_signal(Observed("a", "/l", document=document, effective=document), blocked) == number
