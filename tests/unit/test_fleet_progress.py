@@ -108,11 +108,11 @@ def test_a_restart_that_is_awaited_no_more():
     ]
 
 
-def test_a_change_in_between_by_somebody_else_is_not_in_the_diff():
+def test_a_diff_goes_from_the_first_to_the_last():
     first, second = call(1, [entry("a", "x")], 1), call(1, [entry("a", "y")], 0)
-    first["diff"] = [{"before": "1", "after": "2", "after_header": "a"}]
+    first["diff"] = [{"before": "1", "after": "2, it was thought", "after_header": "a"}]
     second["diff"] = [{"before": "3", "after": "4", "after_header": "a"}]
-    assert merge_results(first, second)["diff"] == [*first["diff"], *second["diff"]]
+    assert merge_results(first, second)["diff"] == [{"before": "1", "after": "4", "after_header": "a"}]
 
 
 def test_the_same_name_in_another_lxcpath_is_another_container():
