@@ -182,7 +182,8 @@ def _result(entries: List[Entry], check_mode: bool) -> Dict[str, Any]:
                 counts[verb] = counts.get(verb, 0) + 1
         if changed or entry.error or entry.restart_keys:
             shown.append(_shown(entry, changed))
-    return {"changed": bool(diffs) or any(entry.begun for entry in entries), "containers": shown, "counts": counts, "diff": diffs}
+    begun = any(entry.begun for entry in entries)
+    return {"changed": bool(diffs) or begun, "containers": shown, "counts": counts, "diff": diffs}
 
 
 def _shown(entry: Entry, changed: bool) -> Dict[str, Any]:

@@ -188,7 +188,8 @@ class Steps:
 
         if action.verb == "destroy" and not self._observed().defined:
             return  # gone together with its snapshots
-        lifecycle.destroy(self.spec, snapshots=action.verb == "destroy_snapshots")
+        stays = self._current[1].rootfs_stays if self._current else None
+        lifecycle.destroy(self.spec, action.verb == "destroy_snapshots", stays)
 
     def _undefine(self, _action: Action, _undo: Undo) -> None:
         from .._host import lifecycle

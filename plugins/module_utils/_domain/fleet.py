@@ -75,6 +75,7 @@ class FleetRun:
         #: The texts of configs that liblxc has accepted.
         self.accepted: Set[str] = set()
         self._origins: Dict[Key, Observed] = {}
+        #: Those that something went wrong with.
         self._failed: Set[Key] = set()
         self._stopped: Set[int] = set()
         self._registered: Set[int] = set()
@@ -119,6 +120,8 @@ class FleetRun:
 
         texts: Dict[str, List[Entry]] = {}
         for entry in self.entries:
+            if entry.error:
+                self._failed.add(key_of(entry.member.spec))
             for action in entry.plan.actions:
                 if "document" in action.detail:
                     texts.setdefault(action.detail["document"].render(), []).append(entry)
@@ -127,9 +130,18 @@ class FleetRun:
                 spec = entry.member.spec
                 self._fail(entry, str(OperationError("configure", "container", spec.name, cause)))
         self.accepted.update(texts)
+        starting = [
+            self.view.around.flatten(self.view.expected(key_of(entry.member.spec)).document)
+            for entry in self.entries
+            if "start" in entry.plan.verbs() and not entry.observed.running and not entry.error
+        ]
+        if starting:
+            from .._host.limits import check_limits
+
+            check_limits(starting, "fleet", self.fleet.name)
 
     def _must_end(self) -> bool:
-        if self.fleet.on_error == "fail" and any(entry.error for entry in self.entries):
+        if self.fleet.on_error == "fail" and self._failed:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
 

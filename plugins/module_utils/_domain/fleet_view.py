@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from .._errors import InputError, OperationError
+from .._host.journal import list_unfinished
 from .._host.observe import observe, observe_host
 from .._model.fleet import FleetSpec, Member
 from .._model.observed import CREATING, Observed
@@ -73,6 +74,10 @@ class FleetView:
     def changed(self) -> bool:
         """Whether anything is to be done."""
         return any(entry.plan.changed for entry in self.entries)
+
+    def expected(self, key: Key) -> Observed:
+        """A container as its plan will leave it."""
+        return self._expected[key]
 
     def _plan(self) -> None:
         gone: Set[Key] = set()
@@ -165,9 +170,12 @@ def _observe(members: List[Member]) -> Dict[Key, Observed]:
     names: Dict[str, Set[str]] = {}
     for member in members:
         names.setdefault(member.spec.lxcpath, set()).add(member.spec.name)
-    # One lxcpath after the other, because a name picks containers in all that are asked for together.
-    return {
-        (one.lxcpath, one.name): one
-        for lxcpath, wanted in names.items()
-        for one in observe_host([lxcpath], names=wanted)
-    }
+    found: Dict[Key, Observed] = {}
+    for lxcpath, wanted in names.items():
+        # One lxcpath after the other, because a name picks containers in all that are asked for together.
+        for one in observe_host([lxcpath], names=wanted):
+            found[one.lxcpath, one.name] = one
+        for name in list_unfinished(lxcpath):
+            if name in wanted and (lxcpath, name) not in found:
+                found[lxcpath, name] = observe(name, lxcpath)
+    return found

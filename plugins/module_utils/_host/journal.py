@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Dict
+from typing import Dict, List
 
 from .._errors import OperationError
 from .files import read_text
 
 #: Its name, in `<lxcpath>/<name>`.
 FILE = ".lightervisor.json"
+_HIDDEN = ".lightervisor-"
 
 
 def read_journal(directory: str) -> Dict[str, str]:
@@ -53,7 +54,15 @@ def unfinished(directory: str) -> str:
     It becomes, or was, the container's own by a rename, so that a killed run never leaves one without its note.
     """
     lxcpath, name = os.path.split(directory)
-    return os.path.join(lxcpath, f".lightervisor-{name}")
+    return os.path.join(lxcpath, f"{_HIDDEN}{name}")
+
+
+def list_unfinished(lxcpath: str) -> List[str]:
+    """The names of the containers that such a directory is there of."""
+    try:
+        return [entry[len(_HIDDEN) :] for entry in os.listdir(lxcpath) if entry.startswith(_HIDDEN)]
+    except FileNotFoundError:
+        return []
 
 
 def begin(directory: str, operation: str, **details: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from .._errors import OperationError
 from .._model.config import ConfigDocument
@@ -24,7 +24,7 @@ from .disklock import disk_lock
 from .files import read_text, write_atomic
 from .mounts import mounted_in
 from .observe import observe
-from .removal import drop_stale_dependants, in_the_way, kept_places, lies_in, reason_to_keep, untouched
+from .removal import drop_stale_dependants, folder_of, in_the_way, kept_places, lies_in, reason_to_keep, untouched
 from .shift import shift_tree
 
 #: What a privileged container's ids amount to.
@@ -113,16 +113,22 @@ def _mapped_root(idmap: Sequence[str]) -> Tuple[int, int]:
     return chosen.to_host("u", 0) or 0, chosen.to_host("g", 0) or 0
 
 
-def destroy(spec: ContainerSpec, snapshots: bool = False) -> None:
-    """Destroy a stopped container by lxc-destroy, with its snapshots if told. Raises OperationError.
+def destroy(spec: ContainerSpec, snapshots: bool = False, stays: Optional[str] = None) -> None:
+    """Destroy a stopped container, with its snapshots if told. Raises OperationError.
 
-    When that fails the note stays, unless lxc-destroy provably had not begun to delete.
+    By lxc-destroy, unless all that would do is to remove the directory. When that fails the note stays, unless it
+    provably had not begun to delete. `stays` is what `reason_to_keep` says, if that is known.
     """
     folder = directory(spec.lxcpath, spec.name)
     before = observe(spec.name, spec.lxcpath)
-    mounted = in_the_way(before)
+    mounted = in_the_way(before, stays)
     if mounted:
         raise OperationError("destroy", "container", spec.name, f"{mounted[0]} is mounted in it", "Unmount it first")
+    if not snapshots and _is_one_directory(before):
+        if before.running or before.dependants or before.snapshots:
+            raise OperationError("destroy", "container", spec.name, "it is in use again", "Run it again")
+        _take_away(spec)
+        return
     drop_stale_dependants(spec.lxcpath, spec.name)
     journal.begin(folder, "destroy")
     since = os.lstat(os.path.join(folder, journal.FILE)).st_ctime_ns
@@ -141,7 +147,6 @@ def undefine(spec: ContainerSpec, observed: Observed) -> None:
     """
     folder = directory(spec.lxcpath, spec.name)
     kept = kept_places(observed) if reason_to_keep(observed) else ()
-    _forget_dependency(spec)
     stays = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -149,8 +154,9 @@ def undefine(spec: ContainerSpec, observed: Observed) -> None:
             if shared and entry.name not in _DEFINITION and not entry.is_symlink():
                 stays.append(entry.name)
     if not stays:
-        _remove_container(folder)
+        _take_away(spec)
         return
+    _forget_dependency(spec, folder)
     for name in sorted(os.listdir(folder), key=lambda name: name == "config"):
         if name not in stays:
             _remove(os.path.join(folder, name))
@@ -162,41 +168,63 @@ def discard(spec: ContainerSpec) -> None:
     Never through lxc-destroy, whose idea of the rootfs may still be the origin's. A rootfs elsewhere goes if the note
     says that it was made for this container.
     """
-    folder = directory(spec.lxcpath, spec.name)
-    _forget_dependency(spec)
-    noted = journal.read_journal(folder).get("rootfs", "")
+    noted = journal.read_journal(directory(spec.lxcpath, spec.name)).get("rootfs", "")
     if noted:
         _remove(noted)
-    _remove_container(folder)
+    _take_away(spec)
 
 
-def _forget_dependency(spec: ContainerSpec) -> None:
+def _is_one_directory(observed: Observed) -> bool:
+    """Whether the container is nothing but its directory, so that lxc-destroy would just remove that."""
+    return (
+        os.geteuid() == 0
+        and observed.health == OK
+        and not observed.journal
+        and observed.rootfs.backingstore in ("dir", "overlay")
+        and os.path.realpath(observed.rootfs.path).startswith(os.path.realpath(folder_of(observed)) + "/")
+        and not any(observed.effective.values(key) for key in ("lxc.hook.destroy", "lxc.rootfs.managed"))
+    )
+
+
+def _take_away(spec: ContainerSpec) -> None:
+    """Remove the container's directory and its name from the list of its origin's dependants.
+
+    First it gets a hidden name: a run that is killed halfway leaves what the next one knows to be going.
+    """
+    folder = directory(spec.lxcpath, spec.name)
+    going = journal.unfinished(folder)
+    if os.path.lexists(folder):
+        if os.path.lexists(going):
+            _forget_dependency(spec, going)
+            _remove(going)
+        _refuse_mounts(folder)
+        os.rename(folder, going)
+    _forget_dependency(spec, going)
+    _remove(going)
+
+
+def _forget_dependency(spec: ContainerSpec, folder: str) -> None:
     """Take the container out of lxc_snapshots of those it depends on, which lxc_rdepends names in pairs of lines."""
-    text = read_text(os.path.join(directory(spec.lxcpath, spec.name), "lxc_rdepends"))
-    lines = (text or "").splitlines()
+    lines = (read_text(os.path.join(folder, "lxc_rdepends")) or "").splitlines()
+    entry = f"{spec.lxcpath}\n{spec.name}\n"
     for lxcpath, name in zip(lines[::2], lines[1::2]):
         path = os.path.join(lxcpath, name, "lxc_snapshots")
         with disk_lock(lxcpath, name):
             listed = read_text(path)
-            if listed is None:
+            if listed is None or entry not in listed:
                 continue
-            rows = listed.splitlines()
-            pairs = list(zip(rows[::2], rows[1::2]))
-            kept = [pair for pair in pairs if pair != (spec.lxcpath, spec.name)]
+            kept = "".join(f"{one}\n" for one in _without(listed.splitlines(), [spec.lxcpath, spec.name]))
             if not kept:
                 os.unlink(path)
-            elif kept != pairs:
-                write_atomic(path, "".join(f"{one}\n{two}\n" for one, two in kept))
+            elif kept != listed:
+                write_atomic(path, kept, durable=False)
 
 
-def _remove_container(folder: str) -> None:
-    """Remove a container's directory as a whole: killed halfway, it leaves what the next run knows to be going."""
-    going = journal.unfinished(folder)
-    _remove(going)
-    if os.path.lexists(folder):
-        _refuse_mounts(folder)
-        os.rename(folder, going)
-        _remove(going)
+def _without(rows: Sequence[str], pair: Sequence[str]) -> Sequence[str]:
+    """The rows less those pairs of them that are `pair`."""
+    return [
+        row for index in range(0, len(rows), 2) if rows[index : index + 2] != pair for row in rows[index : index + 2]
+    ]
 
 
 def _remove(path: str) -> None:
