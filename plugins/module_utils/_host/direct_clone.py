@@ -17,12 +17,13 @@ import stat
 import struct
 from typing import Callable, List, Sequence, Tuple
 
-from .._errors import OperationError
+from .._errors import InputError, OperationError
 from .._model.clone_document import is_reproducible
 from .._model.container import ContainerSpec
 from .._model.idmap import parse_idmap
 from .._model.observed import Observed, Reference
-from .container_dir import parse_references, read_small
+from .clone_hostname import cover_hostname, hostname_fits, rewrite_hostname, write_new
+from .container_dir import parse_references
 from .disklock import disk_lock
 from .files import read_text, write_atomic
 from .journal import unfinished
@@ -30,10 +31,6 @@ from .mounts import filesystem_of
 
 #: File systems that can hold the upper layer of an overlay on every kernel in use.
 _UPPER = ("ext4", "xfs", "btrfs", "tmpfs", "ext3", "ext2", "f2fs")
-#: What an overlay keeps of its own in a layer (fs/overlayfs/overlayfs.h).
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
-#: Of these, what makes a directory or a file mean something else than it says.
-_TWISTED = tuple(f"{prefix}{name}" for prefix in _OVERLAY for name in ("opaque", "redirect", "metacopy"))
 #: linux/btrfs.h: struct btrfs_ioctl_vol_args_v2 is fd, transid, flags, 4 unused words, name.
 _SNAP_CREATE_V2 = 0x50009417
 _VOLUME = struct.Struct("=qQQ32x4040s")
@@ -47,19 +44,31 @@ def can_clone_directly(spec: ContainerSpec, origin: Observed, store: str) -> boo
     """Whether `clone_directly` makes of this origin just what lxc-copy would; else the caller runs lxc-copy."""
     if os.geteuid() != 0 or not is_reproducible(spec, origin, store):
         return False
-    idmap = parse_idmap(origin.effective.values("lxc.idmap"))
+    try:
+        idmap = parse_idmap(origin.effective.values("lxc.idmap"))
+    except InputError:
+        return False
     if idmap.entries and not all(any(e.kind == kind and e.inside == 0 for e in idmap.entries) for kind in "ug"):
         return False
     folder = os.path.join(origin.lxcpath, origin.name)
-    if (read_small(os.path.join(folder, "lxc_snapshots")) or "").lstrip()[:1].isdigit():
-        return False  # liblxc before 1.1 kept a number there
     try:
+        if _counts_only(os.path.join(folder, "lxc_snapshots")):
+            return False
         if store == "btrfs":
             fits = _same_btrfs(origin.rootfs.path, folder, spec.lxcpath)
         else:
             fits = filesystem_of(spec.lxcpath, os.stat(spec.lxcpath).st_dev) in _UPPER
-        return fits and (bool(spec.clone and spec.clone.keep_name) or _hostname_fits(origin))
+        return fits and (bool(spec.clone and spec.clone.keep_name) or hostname_fits(origin))
     except OSError:
+        return False
+
+
+def _counts_only(path: str) -> bool:
+    """Whether it is the file of liblxc before 1.1, which held the number of the clones."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(16).lstrip()[:1].isdigit()
+    except FileNotFoundError:
         return False
 
 
@@ -148,10 +157,10 @@ def _remove(path: str) -> None:
 
 
 def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None:
-    _write_new(f"{folder}/config", text.encode("utf-8", "surrogateescape"), 0o660)
+    write_new(f"{folder}/config", text.encode("utf-8", "surrogateescape"), 0o660)
     rdepends, mode = _origins(origin)
     if rdepends:
-        _write_new(f"{folder}/lxc_rdepends", rdepends.encode("utf-8", "surrogateescape"), 0o666)
+        write_new(f"{folder}/lxc_rdepends", rdepends.encode("utf-8", "surrogateescape"), 0o666)
         if mode:
             os.chmod(f"{folder}/lxc_rdepends", mode)
     owned = [folder]
@@ -160,7 +169,7 @@ def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None
     if origin.rootfs.backingstore == "btrfs":
         _snapshot(origin.rootfs.path, folder)
         if not keeps_name:
-            _rewrite_hostname(rootfs, spec.name)
+            rewrite_hostname(rootfs, spec.name)
     else:
         delta, work = f"{folder}/overlay/delta", f"{folder}/overlay/work"
         for path in (rootfs, f"{folder}/overlay", delta, work):
@@ -179,18 +188,8 @@ def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None
             from .copy_tree import copy_tree
 
             copy_tree(origin.rootfs.path, delta)
-        if not keeps_name and not _rewrite_hostname(delta, spec.name):
-            _cover_hostname((origin.rootfs.lower or (origin.rootfs.path,))[0], delta, spec.name)
-
-
-def _write_new(path: str, content: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-    finally:
-        os.close(fd)
+        if not keeps_name and not rewrite_hostname(delta, spec.name):
+            cover_hostname((origin.rootfs.lower or (origin.rootfs.path,))[0], delta, spec.name)
 
 
 def _origins(origin: Observed) -> Tuple[str, int]:
@@ -204,9 +203,6 @@ def _origins(origin: Observed) -> Tuple[str, int]:
         mode = stat.S_IMODE(os.stat(path).st_mode)
     shares = "" if origin.rootfs.backingstore == "btrfs" else f"{origin.lxcpath}\n{origin.name}\n"
     return (text or "") + shares, mode
-
-
-# ------------------------------------------------------------------ btrfs
 
 
 def _snapshot(source: str, folder: str) -> None:
@@ -235,72 +231,3 @@ def _fsid(path: str) -> bytes:
         return fcntl.ioctl(fd, _FS_INFO, bytes(1024))[16:32]
     finally:
         os.close(fd)
-
-
-# ------------------------------------------------------------------ /etc/hostname
-
-
-def _hostname_fits(origin: Observed) -> bool:
-    """Whether /etc/hostname of the origin is a plain file or not there at all, and nothing leads away from it.
-
-    Else only a mount of the overlay tells what there is, and a link could lead to a file of the host.
-    """
-    for layer in (origin.rootfs.path, *origin.rootfs.lower):
-        for path, right in ((f"{layer}/etc", stat.S_ISDIR), (f"{layer}/etc/hostname", stat.S_ISREG)):
-            try:
-                found = os.lstat(path)
-            except FileNotFoundError:
-                break
-            if not right(found.st_mode):
-                return False
-            if any(name in _TWISTED for name in os.listxattr(path, follow_symlinks=False)):
-                return False
-        else:
-            return True
-    return True
-
-
-def _rewrite_hostname(top: str, name: str) -> bool:
-    """Write the name into etc/hostname below `top`. False if there is no such file."""
-    try:
-        etc = os.open(f"{top}/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fd = os.open("hostname", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=etc)
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(etc)
-    try:
-        os.write(fd, name.encode())
-    finally:
-        os.close(fd)
-    return True
-
-
-def _cover_hostname(lower: str, upper: str, name: str) -> None:
-    """Make what the kernel makes in the upper layer when etc/hostname of the lower one is written."""
-    try:
-        file = os.lstat(f"{lower}/etc/hostname")
-    except FileNotFoundError:
-        return
-    top, etc = os.lstat(upper), f"{upper}/etc"
-    if not os.path.lexists(etc):
-        os.mkdir(etc, 0o700)
-        folder = os.lstat(f"{lower}/etc")
-        _make_alike(f"{lower}/etc", etc, folder)
-    else:
-        folder = os.lstat(etc)
-    _write_new(f"{etc}/hostname", name.encode(), 0o600)
-    _make_alike(f"{lower}/etc/hostname", f"{etc}/hostname", file)
-    for path, found in ((etc, folder), (upper, top)):
-        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-
-
-def _make_alike(lower: str, upper: str, found: os.stat_result) -> None:
-    from .copy_tree import copy_xattrs
-
-    os.chown(upper, found.st_uid, found.st_gid)
-    copy_xattrs(lower, upper, _OVERLAY)
-    os.chmod(upper, stat.S_IMODE(found.st_mode))
