@@ -151,6 +151,28 @@ def test_addresses_only_when_wanted(info: Any, lxcpath: Path, busybox: Callable[
     assert forks == ["[('os.fork', 1)]\n", "[]\n"] * 3
 
 
+def test_states_only(info: Any, lxcpath: Path, busybox: Callable[..., str], bridge: str) -> None:
+    lines = ["lxc.net.0.type = veth", f"lxc.net.0.link = {bridge}", "lxc.net.0.flags = up", "lxc.net.0.name = net0"]
+    busybox("web", config=[*lines, "lxc.net.0.ipv4.address = 10.213.9.5/24"])
+    busybox("db")
+    lxc("lxc-start", "-P", lxcpath, "-n", "web")
+    everything = {one["name"]: one for one in info()["containers"]}
+    where = str(lxcpath)
+    assert info({"gather": "states"})["containers"] == [
+        {"name": "db", "lxcpath": where, "state": "stopped"},
+        {"name": "web", "lxcpath": where, "state": "running"},
+    ]
+    found = info({"gather": "states", "addresses": True, "name": ["w*"], "query": "[].ipv4"})
+    assert found["result"] == [["10.213.9.5"]]
+    (web,) = found["containers"]
+    assert set(web) == {"name", "lxcpath", "state", "interfaces", "ipv4", "ipv6"}
+    # The link-local address comes some time after the link.
+    names = ("name", "hwaddr", "ipv4")
+    both = (web["interfaces"], everything["web"]["interfaces"])
+    one, other = ([[interface[name] for name in names] for interface in each] for each in both)
+    assert one == other != []
+
+
 def test_the_default_directory(run_module: Callable[..., Any]) -> None:
     default = lxc("lxc-config", "lxc.lxcpath").strip()
     found = run_module("lxc_info", {"addresses": False}, fails=False)["containers"]

@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import OperationError
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host import command_socket
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host import observe as host_observe
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.command_socket import (
     active_sockets,
     read_config_item,
@@ -32,6 +35,8 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe imp
     installed_version,
     observe,
     observe_host,
+    read_host_states,
+    states_of,
 )
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.describe import describe
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import Observed
@@ -665,6 +670,49 @@ def test_several_lxcpaths_and_what_is_no_container(lxcpaths: Callable[[], Path],
     pid = start(second, "web")
     found = observe_host([f"{second}/", str(first), str(second), f"{second}/nowhere"])
     assert [(one.lxcpath, one.name, one.pid) for one in found] == [(str(second), "web", pid), (str(first), "web", None)]
+
+
+def test_states_alone_are_those_of_all_that_is_there(lxcpaths: Callable[[], Path], busybox: Callable[..., str]) -> None:
+    first, second = lxcpaths(), lxcpaths()
+    for where, names in ((first, ("web", "lost", "cold", "off")), (second, ("web", "torn"))):
+        for name in names:
+            busybox(name, where=where)
+    pids = {name: start(first, name) for name in ("web", "lost", "cold")}
+    tool("lxc-freeze", "-P", first, "-n", "cold")
+    (first / "lost" / "config").unlink()
+    (first / "folder").mkdir()
+    (first / ".hidden").mkdir()
+    (first / ".hidden" / "config").touch()
+    (first / "file").touch()
+    (second / "torn" / "config").rename(second / "torn" / "partial")
+    (second / "dangling").mkdir()
+    (second / "dangling" / "config").symlink_to("nowhere")
+    paths = [f"{second}/", str(first), str(second), f"{second}/nowhere"]
+    found = states_of(paths)
+    assert list(found.items()) == [((one.lxcpath, one.name), one.state) for one in observe_host(paths)]
+    assert {name: state for (where, name), state in found.items() if where == str(first)} == {
+        "cold": "frozen",
+        "lost": "running",
+        "off": "stopped",
+        "web": "running",
+    }
+    assert read_host_states(paths, {"web"}) == {
+        (str(second), "web"): ("stopped", None),
+        (str(first), "web"): ("running", pids["web"]),
+    }
+    with pytest.raises(OperationError, match="Cannot read lxcpath"):
+        states_of([str(first / "file")])
+    tool("lxc-stop", "-k", "-P", first, "-n", "lost", check=False)
+
+
+def test_one_container_is_observed_without_looking_at_the_others(
+    lxcpath: Path, busybox: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = start(lxcpath, busybox("web"))
+    monkeypatch.setattr(command_socket, "listening", lambda: pytest.fail("all sockets were read"))
+    monkeypatch.setattr(host_observe, "listening", command_socket.listening)
+    assert observe("web", f"{lxcpath}/").pid == pid
+    assert not observe("gone", str(lxcpath)).defined
 
 
 def test_nothing_is_written(
