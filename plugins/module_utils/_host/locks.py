@@ -85,8 +85,8 @@ class Lock:
                     select.select((), (), (), min(pause, left))
                     pause = min(pause * 2, _LONGEST_PAUSE_S)
                 if _is_still(fd, folder_fd, name):
-                    os.ftruncate(fd, 0)
-                    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+                    # Always as long: a truncation would wait for the disk.
+                    os.pwrite(fd, b"%-11d\n" % os.getpid(), 0)
                     held, fd = fd, -1
                     return held
                 # Something that cleans up old files took it away meanwhile: it is nobody's lock any more.
