@@ -53,7 +53,7 @@ def main() -> None:
     sections: list[Section] = []
     try:
         # The consoles of 3,000 guests do not fit into the usual 3,072 terminals.
-        with sysctl("kernel.pty.max", 16384), lab(options.limit) as where:
+        with lab(options.limit) as where, sysctl("kernel.pty.max", 16384):
             for job in chosen:
                 progress(f"-- {job.__name__}")
                 sections += job(where, max(options.runs, 1), options.peer)

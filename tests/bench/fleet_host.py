@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from fleet_lab import HERE, PREFIX, TOP, Lab, active, clear_bridges, run, stop_all
+from fleet_lab import HERE, PREFIX, TOP, Lab, active, clear_bridges, end_programs, run, stop_all
 from fleet_noop import call
 from fleet_report import Section, progress, rounds
 
@@ -180,6 +180,7 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
         configs = [file.read_text() for file in saved.iterdir()]
     finally:
         progress("taking the host down")
+        end_programs(lab.folder)
         stop_all(path)
         clear_bridges()
         lab.wipe(path, "")

@@ -71,16 +71,19 @@ def monitors(path: Path) -> dict[str, int]:
 
 def stop_all(path: Path) -> None:
     """Kill the guests below `path`, all at once, and wait for their monitors to tidy up. No time is taken of it."""
-    handles = []
-    for pid in monitors(path).values():
-        with contextlib.suppress(OSError):
-            handles.append(os.pidfd_open(pid))
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                os.kill(int(child), signal.SIGKILL)
     end = time.monotonic() + 300
-    for handle in handles:
-        select.select([handle], [], [], max(0, end - time.monotonic()))
-        os.close(handle)
+    while (there := monitors(path)) and time.monotonic() < end:
+        handles = []
+        for pid in there.values():
+            with contextlib.suppress(OSError):
+                handles.append(os.pidfd_open(pid))
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+        # One that was just starting its guest has none yet: it is looked at again.
+        patience = time.monotonic() + 2 + len(handles) / 50
+        for handle in handles:
+            select.select([handle], [], [], max(0, patience - time.monotonic()))
+            os.close(handle)
 
 
 def end_programs(folder: Path) -> None:
@@ -305,12 +308,14 @@ def lab(limit: int) -> Iterator[Lab]:
 
 @contextlib.contextmanager
 def sysctl(name: str, least: int) -> Iterator[None]:
-    """A kernel setting of at least this value, as it was before afterwards."""
-    file = Path("/proc/sys") / name.replace(".", "/")
-    before = file.read_text()
+    """A kernel setting of at least this value, and then as before: if the bench is killed, after the next one."""
+    file, note = Path("/proc/sys") / name.replace(".", "/"), LOCK.with_suffix(f".{name}")
+    before = note.read_text() if note.exists() else file.read_text()
+    note.write_text(before)
     try:
         if int(before) < least:
             file.write_text(str(least))
         yield
     finally:
         file.write_text(before)
+        note.unlink()
