@@ -335,12 +335,15 @@ def test_a_real_fleet_in_batches(
     assert (ran.changed, lines(ran.stdout + ran.stderr)) == (0, [])
     assert init_pids(path, running) == before
 
-    fleet["containers"][0]["state"] = "restarted"
+    # The later batches, which make the new clones, find the others restarted.
+    fleet["containers"][0] = {"names": ["web[1:6]"], "state": "restarted"}
+    fleet["containers"].append({"names": ["new[1:4]"], "clone": {"from": "middle"}})
     ran = run_playbook(fleet_play({**fleet, "lxcpath": str(path), "batch": {"seconds": 1}}), *INVENTORY, fails=False)
     result = ran.result("all of it")["msg"]
     assert lines(ran.stderr)
-    assert starts.take() == {name: 1 for name in running if name != "last"}
-    assert result["counts"] == {**result["counts"], "listed": 9, "changed": 6, "unchanged": 3, "start": 6}
+    webs = [name for name in running if name != "last"]
+    assert starts.take() == dict.fromkeys([f"new{number}" for number in range(1, 5)] + webs, 1)
+    assert result["counts"] == {**result["counts"], "listed": 13, "changed": 10, "unchanged": 3, "start": 10}
     after = init_pids(path, running)
     assert [name for name in running if after[name] == before[name]] == ["last"]
     assert all(after.values())
