@@ -80,6 +80,9 @@ class ActionModule(ActionBase):
             # Without a terminal, what goes to standard output may lie in a buffer until the playbook ends.
             display.display(progress_line(who, result.get("counts", {}), time.monotonic() - begin), stderr=True)
             batch = {"since": result["began"], **batch} if "began" in result else batch
+            failed = [one for one in result.get("containers", []) if one.get("failed")]
+            if failed:
+                batch = {**batch, "failed": {f"{one['lxcpath']}/{one['name']}": one["msg"] for one in failed}}
             if not batch.get("seconds"):
                 seconds = batch_seconds(time.monotonic() - start - seconds)
 

@@ -10,7 +10,7 @@ import gc
 import json
 import time
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -25,7 +25,7 @@ from ._model.container import check_lxcpath, parse_container
 from ._model.fleet import FleetSpec, Member, check_fleet_name, merge, parse_members, refuse_twins
 from ._model.fleet_names import expand_names
 from ._options import CONTAINER_OPTIONS
-from ._plan.core import render_diff
+from ._plan.core import Action, render_diff
 
 
 def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
@@ -33,17 +33,19 @@ def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
     # Thousands of small objects that all live to the end: looking for garbage among them doubles the time.
     gc.disable()
     declared = _Declaration(module)
+    # Thousands of containers need not be told back to who has just sent them.
+    brief: Dict[str, Any] = {} if module._verbosity > 2 else {"invocation": {}}
     quiet = declared.count >= WORTHWHILE and declared.find_nothing_to_do()
     if quiet:
-        return quiet
+        return {**quiet, **brief}
     run = run_fleet(declared.fleet(), module.check_mode)
-    if not module.check_mode:
+    if not module.check_mode and not run.remaining:
         for note in wait_for_guests(run.entries):
             module.warn(note)
     for entry in run.entries:
         for warning in entry.plan.warnings:
             module.warn(warning)
-    result = _result(run.entries, module.check_mode)
+    result = {**_result(run.entries, module.check_mode), **brief}
     result["remaining"] = 0 if module.check_mode else run.remaining
     result["counts"]["remaining"] = result["remaining"]
     result["began"] = run.began
@@ -97,6 +99,7 @@ class _Declaration:
             workers=params["workers"] or 0,
             seconds=batch.get("seconds") or 0,
             since=batch.get("since") or 0,
+            failed=batch.get("failed") or {},
             pruned=parse_container(away, self._lxcpath, self._cgroup),
         )
 
@@ -171,28 +174,37 @@ def _result(entries: List[Entry], check_mode: bool) -> Dict[str, Any]:
     shown, diffs = [], []
     counts: Dict[str, int] = {"listed": len(entries), "changed": 0, "unchanged": 0, "failed": 0}
     for entry in entries:
-        changed = entry.plan.changed and (entry.done or (check_mode and not entry.error))
-        kind = "failed" if entry.error else "changed" if changed else "" if entry.plan.changed else "unchanged"
+        whole = entry.plan.changed and (entry.done or (check_mode and not entry.error))
+        changed = whole or entry.begun
+        kind = "failed" if entry.error else "changed" if whole else "" if entry.plan.changed else "unchanged"
         if kind:
             counts[kind] += 1
+        actions = entry.plan.actions if whole else _before_start(entry) if changed else ()
         if changed:
             spec = entry.member.spec
-            diffs.append(render_diff(entry.plan.before, entry.plan.after, f"{spec.lxcpath}/{spec.name}"))
-            for verb in entry.plan.verbs():
-                counts[verb] = counts.get(verb, 0) + 1
+            after = entry.plan.after if whole else {**entry.plan.after, "state": "stopped"}
+            diffs.append(render_diff(entry.plan.before, after, f"{spec.lxcpath}/{spec.name}"))
+            for action in actions:
+                counts[action.verb] = counts.get(action.verb, 0) + 1
         if changed or entry.error or entry.restart_keys:
-            shown.append(_shown(entry, changed))
-    begun = any(entry.begun for entry in entries)
-    return {"changed": bool(diffs) or begun, "containers": shown, "counts": counts, "diff": diffs}
+            shown.append(_shown(entry, changed, actions))
+            if changed and not kind:
+                shown[-1]["remaining"] = True
+    return {"changed": bool(diffs), "containers": shown, "counts": counts, "diff": diffs}
 
 
-def _shown(entry: Entry, changed: bool) -> Dict[str, Any]:
+def _before_start(entry: Entry) -> Sequence[Action]:
+    """What was done to a container that is not started yet."""
+    return entry.plan.actions[: entry.plan.verbs().index("start")]
+
+
+def _shown(entry: Entry, changed: bool, actions: Sequence[Action]) -> Dict[str, Any]:
     spec = entry.member.spec
     shown: Dict[str, Any] = {
         "name": spec.name,
         "lxcpath": spec.lxcpath,
         "changed": changed,
-        "actions": [str(action) for action in entry.plan.actions] if changed else [],
+        "actions": [str(action) for action in actions],
     }
     if entry.restart_keys:
         shown["restart_keys"] = list(entry.restart_keys)

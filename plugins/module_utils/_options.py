@@ -94,5 +94,8 @@ FLEET_OPTIONS: Dict[str, Any] = {
     "prune": {"type": "bool", "default": False},
     "on_error": {"type": "str", "choices": ["fail", "continue"], "default": "fail"},
     "workers": {"type": "int"},
-    "batch": {"type": "dict", "options": {"seconds": {"type": "float"}, "since": {"type": "float"}}},
+    "batch": {
+        "type": "dict",
+        "options": {"seconds": {"type": "float"}, "since": {"type": "float"}, "failed": {"type": "dict"}},
+    },
 }

@@ -32,7 +32,11 @@ attributes:
     description: Shows state and config file, before and after, of the containers that change.
   action:
     support: full
-    description: An action plugin of the same name runs the module in batches and shows its progress.
+    description: An action plugin of the same name runs the module in batches and shows its progress on standard error.
+  async:
+    support: partial
+    description: Can run in the background.
+    details: The work is then one batch, without a show of its progress.
 options:
   containers:
     description:
@@ -94,6 +98,9 @@ options:
       since:
         description: RV(began) of the first call. Containers that were restarted after it are not restarted again.
         type: float
+      failed:
+        description: What went wrong in earlier calls, by path of the container. These containers are not tried again.
+        type: dict
 seealso:
   - module: lightervisor.lxc.lxc_container
   - module: lightervisor.lxc.lxc_info
@@ -170,6 +177,10 @@ containers:
       type: list
       elements: str
       returned: always
+    remaining:
+      description: Present and true if something is still to be done to it.
+      type: bool
+      returned: when O(batch) or an error ended the work before its start, for which others are to be cloned from it
     failed:
       description: Present and true if it could not be brought about.
       type: bool

@@ -206,6 +206,7 @@ def test_failures(stand_in: StandIn, run_playbook: Callable[..., Any]) -> None:
     result = ran.result("goes on")
     assert (result["msg"], result["remaining"]) == ("b broke", 0)
     assert (result["counts"]["failed"], result["counts"]["changed"]) == (1, 5)
+    assert stand_in.batches("goes on")[1]["failed"] == {"/l/b": "b broke"}
     result = ran.result("no progress")
     assert "and 5 containers remain" in result["msg"] and result["changed"]
     assert len(stand_in.batches("no progress")) == 2
@@ -347,3 +348,35 @@ def test_a_real_fleet_in_batches(
     after = init_pids(path, running)
     assert [name for name in running if after[name] == before[name]] == ["last"]
     assert all(after.values())
+
+
+@pytest.mark.slow
+def test_whatever_a_batch_begins_it_brings_to_an_end(
+    run_module: Callable[..., Any], run_playbook: Callable[..., Any], lxcpath: Path
+) -> None:
+    """The shortest batches there are: each does one or two things."""
+    chain = [{"name": f"c{number}", "clone": {"from": f"c{number - 1}"}} for number in range(1, 4)]
+    fleet: dict[str, Any] = {
+        "lxcpath": str(lxcpath),
+        "workers": 1,
+        "batch": {"seconds": 0.001},
+        "defaults": {"privileged": True, "state": "started", "shutdown_timeout": 0},
+        "containers": [*chain, {"name": "c0", "template": {"name": "busybox"}}],
+    }
+    fleet["defaults"]["config"] = {"lxc.net.0.type": "empty", "lxc.tty.max": 0, "lxc.console.path": "none"}
+    result = run_playbook(fleet_play(fleet), *INVENTORY, fails=False).result("all of it")["msg"]
+    assert result["counts"] == {**result["counts"], "changed": 4, "create": 1, "clone": 3, "start": 4, "remaining": 0}
+    assert {one["name"]: len(one["actions"]) for one in result["containers"]} == dict.fromkeys(
+        ["c0", "c1", "c2", "c3"], 2
+    )
+    assert all(one["before"] == "state: absent\n" and "state: running" in one["after"] for one in result["diff"])
+    # One that was stopped for a change runs again, though only its own batch knows that it ran.
+    fleet["defaults"] = {"privileged": True, "restart": "if_needed", "shutdown_timeout": 0}
+    fleet["defaults"]["config"] = {"lxc.prlimit.nofile": 4096}
+    fleet["containers"] = [{"names": ["c[0:3]"]}]
+    before = init_pids(lxcpath, ["c0", "c1", "c2", "c3"])
+    run_module("lxc_fleet", fleet, fails=False)
+    run_playbook(fleet_play(fleet), *INVENTORY, fails=False)
+    after = init_pids(lxcpath, list(before))
+    assert all(after.values())
+    assert all(after[name] != before[name] for name in before)

@@ -10,7 +10,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .._engine import carry_out
 from .._errors import OperationError
@@ -70,7 +70,8 @@ class FleetRun:
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
         self.began = time.time()
-        self._deadline = time.monotonic() + fleet.seconds if fleet.seconds else None
+        #: Set when the first work is given out, so that each call does some however long it took to read the host.
+        self._deadline: Optional[float] = None
         self.view = FleetView(fleet)
         #: The texts of configs that liblxc has accepted.
         self.accepted: Set[str] = set()
@@ -130,6 +131,11 @@ class FleetRun:
                 spec = entry.member.spec
                 self._fail(entry, str(OperationError("configure", "container", spec.name, cause)))
         self.accepted.update(texts)
+        for entry in self.entries:
+            spec = entry.member.spec
+            error = self.fleet.failed.get(f"{spec.lxcpath}/{spec.name}")
+            if error and entry.plan.changed and not entry.error:
+                self._fail(entry, error)
         starting = [
             self.view.around.flatten(self.view.expected(key_of(entry.member.spec)).document)
             for entry in self.entries
@@ -229,8 +235,11 @@ class FleetRun:
 
         def jobs() -> Iterator[int]:
             for index in by_index:
-                if self._must_end():
-                    return
+                # What was stopped to be changed has its turn in any case: nothing else would start it again.
+                if self._must_end() and index not in self._stopped:
+                    continue
+                if self._deadline is None and self.fleet.seconds:
+                    self._deadline = time.monotonic() + self.fleet.seconds
                 yield index
 
         workers = min(self.fleet.workers or 2 * (os.cpu_count() or 1), max(len(turns), 1))

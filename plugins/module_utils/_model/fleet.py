@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from .._errors import InputError
@@ -46,6 +46,8 @@ class FleetSpec:
     seconds: float = 0
     #: Containers whose init began later than this, in seconds since 1970, need no restart; 0: all do.
     since: float = 0
+    #: What went wrong in earlier calls for the same task, by path of the container; these are not tried again.
+    failed: Mapping[str, str] = field(default_factory=dict)
     #: What a container that is pruned is declared as, but for its name and place.
     pruned: ContainerSpec = ContainerSpec("", "", state="absent")
 

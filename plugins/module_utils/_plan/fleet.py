@@ -144,6 +144,8 @@ def schedule(
             waits = key_of(members[index].spec) in origins and "start" in verbs and "stop" not in verbs
             if waits:
                 late.append(Turn(index))
+                if verbs[0] == "start":
+                    continue
             phase.append(Turn(index, waits))
         phases.append(phase)
     return [phase for phase in (*phases, late) if phase]
