@@ -109,7 +109,7 @@ def test_killed_at_any_point_the_next_run_converges(lab, start_module, tmp_path,
         process = start_module("lxc_container", params, env=env)
         handle = os.pidfd_open(process.pid)
         # Nothing happens while Python starts: the first fifth is left out.
-        select.select([handle], [], [], took * dice.uniform(0.2, 1.1))
+        select.select([handle], [], [], took * dice.uniform(0.2, 1))
         os.close(handle)
         kill = os.killpg if attempt % 2 else os.kill
         try:
@@ -140,4 +140,5 @@ def test_killed_at_any_point_the_next_run_converges(lab, start_module, tmp_path,
             subprocess.run(["lxc-start", "-P", str(lab.path), "-n", "c"], check=True, timeout=60)
             lab.task("c", state="absent", shutdown_timeout=0)
             check_in_order(lab, base_files, set(), set(), tmp)
-    assert hits >= ROUNDS[work] // 2, "most of the runs had ended before they were killed"
+    # A snapshot takes a moment only, on a machine whose load comes and goes.
+    assert hits >= ROUNDS[work] // 3, "most of the runs had ended before they were killed"
