@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from fleet_lab import HERE, PREFIX, TOP, Lab, active, clear_bridges, end_programs, run, stop_all
+from fleet_lab import HERE, PREFIX, TOP, Lab, active, add_bridges, clear_bridges, end_programs, run, stop_all
 from fleet_noop import call
 from fleet_report import Section, progress, rounds
 
@@ -144,10 +145,11 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
         return taken
 
     def bare() -> float:
-        lab.wipe(path, BASE)
+        lab.wipe(path, "")
+        texts = "\n".join(file.read_text() for file in saved.iterdir())
+        links = sorted(set(re.findall(r"^lxc\.net\.\d+\.link = (.*)$", texts, re.MULTILINE)))
         begin = time.monotonic()
-        networks = [f"{number}" for number in range(5)]
-        run([WORLDS / "bridges", "add", PREFIX, "1", str(teams), *networks])
+        add_bridges(links)
         run(["lxc-create", "-P", path, "-n", BASE, "-f", "/dev/null", "-t", WORLDS / "guest" / "lxc-world"])
         names = "\n".join(sorted(file.name for file in saved.iterdir()))
         run(["/usr/bin/python3", HERE / "fleet_bare.py", "world", path, str(WORKERS), BASE, saved], names)
@@ -160,7 +162,8 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
         names = "\n".join(sorted(file.name for file in saved.iterdir()))
         run(["/usr/bin/python3", HERE / "fleet_bare.py", "stop", path, "16"], names)
         run(["/usr/bin/python3", HERE / "fleet_bare.py", "destroy", path, str(WORKERS)], names)
-        run([WORLDS / "bridges", "remove", PREFIX, "1", "0"])
+        run(["/usr/bin/python3", HERE / "fleet_bare.py", "destroy", path, "1"], BASE)
+        clear_bridges()
         return time.monotonic() - begin
 
     try:
@@ -194,7 +197,7 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
         [
             f"`playbooks/worlds.yml` with {teams} worlds of `descriptions/contest.yml`: {count} overlay clones of one "
             f"busybox, privileged, {nics} NICs, {5 * teams} bridges, {routes} static routes, {WORKERS} workers.",
-            "Bare liblxc: the same bridges by the same script, then in as many processes for each container `clone()`, "
+            "Bare liblxc: the same bridges by one `ip -batch`, then in as many processes for each container `clone()`, "
             "its config written as one file, `start()`.",
             "Memory: the highest sum of Pss of `ansible-playbook`, module and workers, looked at twice a second.",
         ],
