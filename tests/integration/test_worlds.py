@@ -62,7 +62,7 @@ class Worlds:
     def __init__(self, run: Callable[..., PlaybookResult], checkout: Path, lxcpath: Path, folder: Path) -> None:
         self.lxcpath = lxcpath
         self.folder = folder
-        self.script = checkout / "playbooks" / "worlds" / "bridges"
+        self.script = checkout / "playbooks" / "world" / "bridges"
         self._run = run
         self._playbook = checkout / "playbooks" / "worlds.yml"
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(worlds: Worlds, optio
 def test_routers_with_bird_find_the_way_by_bgp(worlds: Worlds, checkout: Path) -> None:
     guest = tool_slow(checkout / "scripts" / "guest-root", "--include", "bird2,iputils-ping")
     options = {
-        "description": "worlds/descriptions/bgp.yml",
+        "description": "world/descriptions/bgp.yml",
         "bases": {"bird": f"{guest}/rootfs.tar.xz"},
         "privileged": True,
         "teams": 2,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The worlds of playbooks/worlds: what the template makes of a description, and that its routes lead everywhere."""
+"""The worlds of playbooks/world: what the template makes of a description, and that its routes lead everywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import yaml
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.fleet_names import Template, expand_names
 
-WORLDS = Path(__file__).resolve().parents[2] / "playbooks" / "worlds"
+WORLDS = Path(__file__).resolve().parents[2] / "playbooks" / "world"
 SITE = ipaddress.IPv6Network("fd6c:7674:9e15::/48")
 ROUTES = "WORLD_ROUTES="
 
