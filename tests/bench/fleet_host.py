@@ -19,7 +19,7 @@ from fleet_lab import HERE, PREFIX, TOP, Lab, active, add_bridges, clear_bridges
 from fleet_noop import call
 from fleet_report import Section, progress, rounds
 
-WORLDS = TOP / "playbooks" / "worlds"
+WORLDS = TOP / "playbooks" / "world"
 #: Containers of one world of descriptions/contest.yml.
 PER_TEAM = 43
 TEAMS = 87
@@ -99,7 +99,7 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
         values = {
             "worlds_state": state,
             "worlds_teams": teams,
-            "worlds_description": "worlds/descriptions/contest.yml",
+            "worlds_description": "world/descriptions/contest.yml",
             "worlds_lxcpath": path,
             "worlds_prefix": PREFIX,
             "worlds_privileged": "true",
