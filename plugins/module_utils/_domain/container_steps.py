@@ -116,18 +116,20 @@ class Steps:
         from .._model.clone_document import copied_document
         from .._plan.container_new import clone_store, finish_new
 
-        spec = self.spec
+        spec, itself = self.spec, Reference(self.spec.lxcpath, self.spec.name)
         store = clone_store(spec, origin)
         copied = copied_document(spec, origin, store, context.taken_hwaddrs, context.host_id)
         # liblxc has judged the planned config, and this one differs from it only in lines of its own making.
         text = finish_new(copied, spec, context, idmap).render()
         if not self._registered:
-            direct_clone.register_clones(origin, [Reference(spec.lxcpath, spec.name)])
+            direct_clone.register_clones(origin, [itself])
         try:
             direct_clone.clone_directly(spec, origin, text, self._mark)
         except BaseException:
-            direct_clone.forget_clone(origin, Reference(spec.lxcpath, spec.name))
+            direct_clone.forget_clone(origin, itself)
             raise
+        if not direct_clone.is_registered(origin, itself):
+            direct_clone.register_clones(origin, [itself])
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
         self._ids_reserved()

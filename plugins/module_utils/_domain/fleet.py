@@ -208,7 +208,8 @@ class FleetRun:
         clones: Dict[Key, List[int]] = {}
         for index in (turn.index for turn in turns):
             spec, plan = self.entries[index].member.spec, self.entries[index].plan
-            if not spec.clone or not makes(plan):
+            # What is left of one that was interrupted takes its name out of the list when it goes.
+            if not spec.clone or not makes(plan) or "discard" in plan.verbs():
                 continue
             origin = self.origin(origin_key(spec))
             if origin.defined and can_clone_directly(spec, origin, clone_store(spec, origin)):
@@ -267,9 +268,10 @@ class FleetRun:
                 raise OperationError("manage", "container", spec.name, "it was not read before")
             carry_out(FleetMember(spec, self, entry.context, turn.index in self._registered))
         except Exception as error:  # whatever it is, it is this container's, and the others go on
+            if not isinstance(error, OperationError):
+                error = OperationError("manage", "container", spec.name, f"{type(error).__name__}: {error}")
             note = _start_again(entry, spec) if stopped and spec.state != "absent" else ""
-            log = error.log if isinstance(error, OperationError) else ()
-            return _Answer(f"{error}{note}" if str(error) else repr(error), tuple(log))
+            return _Answer(f"{error}{note}", error.log)
         return _Answer()
 
 

@@ -85,6 +85,14 @@ def register_clones(origin: Observed, clones: Sequence[Reference]) -> None:
     _change_dependants(origin, with_clones)
 
 
+def is_registered(origin: Observed, clone: Reference) -> bool:
+    """Whether all whose files the clone shares know of it. A run beside this one may take out what is not there yet."""
+    entry = f"\n{clone.lxcpath}\n{clone.name}\n"
+    ancestors = (os.path.join(one.lxcpath, one.name) for one in parse_references(_origins(origin)[0]))
+    texts = (read_text(os.path.join(folder, "lxc_snapshots")) for folder in ancestors if os.path.isdir(folder))
+    return all(entry in f"\n{text}" for text in texts)
+
+
 def forget_clone(origin: Observed, clone: Reference) -> None:
     """Take back what `register_clones` has noted of a container that could not be made."""
     _change_dependants(origin, lambda pairs: [pair for pair in pairs if pair != clone])
