@@ -44,7 +44,7 @@ def noop(lab: Lab, runs: int, peer: bool) -> list[Section]:
             "Stopped overlay clones, each with an interface, a gateway, keys and autostart declared. `full`: an item "
             "for each container, from a JSON file of variables. `names`: one item with a range of names. "
             "`definitions`: all items written out in a file that the module reads. `receive` is a module that receives "
-            "the same options and returns.",
+            "the same options and returns; its result carries them back, as any module's, which lxc_fleet's does not.",
         ],
     )
     path = lab.lxcpath("noop")
