@@ -26,8 +26,10 @@ from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule, settle
 from .container import LOCK_S, ContainerDomain
 from .fleet_view import Entry, FleetView
 
-#: Containers that are stopped together before the next ones.
-WINDOW = 100
+#: Containers that are stopped together before the next ones: each takes some file descriptors.
+STOPS = 300
+#: The same for those that are started again afterwards, so that none is down for long.
+RESTARTS = 100
 
 
 class FleetMember(ContainerDomain):
@@ -161,7 +163,9 @@ class FleetRun:
         """Let containers that do not depend on each other have their turns."""
         turns = [turn for turn in turns if self._may(turn)]
         self._register(turns)
-        size = WINDOW if any(self._stops(turn) for turn in turns) else max(len(turns), 1)
+        size = max(len(turns), 1)
+        if any(self._verbs(turn, "stop") for turn in turns):
+            size = RESTARTS if any(self._verbs(turn, "stop", "start") for turn in turns) else STOPS
         try:
             for start in range(0, len(turns), size):
                 if self._must_end():
@@ -180,11 +184,11 @@ class FleetRun:
             self._fail(entry, str(OperationError("clone", "container", entry.member.spec.name, cause)))
         return not entry.error
 
-    def _stops(self, turn: Turn) -> bool:
-        return "stop" in self.entries[turn.index].plan.verbs()
+    def _verbs(self, turn: Turn, *verbs: str) -> bool:
+        return set(verbs) <= set(self.entries[turn.index].plan.verbs())
 
     def _stop_together(self, turns: Sequence[Turn]) -> None:
-        indexes = [turn.index for turn in turns if self._stops(turn)]
+        indexes = [turn.index for turn in turns if self._verbs(turn, "stop")]
         if not indexes:
             return
         from .._host.power_many import stop_many
