@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from .._errors import InputError
 from .config_keys import lookup, render_value, replacement, same_values
@@ -17,6 +18,8 @@ from .source import Backingstore, Clone, Template, check_text, parse_backingstor
 
 if TYPE_CHECKING:
     from .nic import Nic
+
+T = TypeVar("T")
 
 STATES = ("present", "started", "stopped", "frozen", "restarted", "absent")
 RESTART_POLICIES = ("never", "if_needed", "always")
@@ -32,8 +35,7 @@ _AUTOSTART_KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """What `config` says of one key: exactly these values, or some to add and some to remove."""
 
     key: str
@@ -77,6 +79,22 @@ class ContainerSpec:
         return self.template is not None or self.clone is not None
 
 
+class Once:
+    """Does for a value what it did for it before, if that is the very same object: no two containers of a description
+    need the parts made twice that they share."""
+
+    def __init__(self) -> None:
+        self._made: Dict[str, Tuple[Any, Any]] = {}
+
+    def __call__(self, make: Callable[..., T], value: Any, path: str, *more: Any) -> T:
+        """`make(value, path, *more)`; the path tells what is made of it."""
+        held = self._made.get(path)
+        if held is None or held[0] is not value:
+            held = self._made[path] = (value, make(value, path, *more))
+        made: T = held[1]
+        return made
+
+
 def check_name(name: str, path: str = "name") -> str:
     """The name; InputError if it could not be a container's: it is a directory's name and a host name."""
     if not _NAME.match(name):
@@ -98,7 +116,7 @@ def check_lxcpath(value: str, path: str = "lxcpath") -> str:
 
 
 def parse_settings(
-    config: Mapping[str, Any], cgroup: int, path: str = "config"
+    config: Mapping[str, Any], cgroup: int, path: str = "config", once: Optional[Once] = None
 ) -> Tuple[Tuple[Setting, ...], Tuple[str, ...]]:
     """The settings of `config`, in the order given, and warnings about spellings of older LXC versions.
 
@@ -107,26 +125,34 @@ def parse_settings(
     """
     if not config:
         return (), ()
-    # Imported here and below, because a task's modules are compiled each time: it shall pay for what it uses only.
-    from .config_legacy import translate_items
+    notes: List[str] = []
+    plain: Dict[str, Any] = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    if not all(map(_is_current, plain)):
+        # Imported here and below, because a task's modules are compiled each time: it shall pay for what it uses only.
+        from .config_legacy import translate_items
 
-    plain = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
-    try:
-        translated, warnings = translate_items(plain, cgroup)
-    except InputError as error:
-        raise InputError(f"{path}[{error.path}]", error.problem) from None
-    merged: Dict[str, Any] = dict(translated)
-    notes = list(warnings)
+        try:
+            plain, warnings = translate_items(plain, cgroup)
+        except InputError as error:
+            raise InputError(f"{path}[{error.path}]", error.problem) from None
+        notes += warnings
     for key, value in config.items():
         if isinstance(value, Mapping):
             better = "" if lookup(key) else replacement(key)
             if better:
                 notes.append(f"{key} is now called {better}")
-            merged[better or key] = value
-    return tuple(_setting(key, value, f"{path}[{key}]") for key, value in merged.items()), tuple(notes)
+            plain[better or key] = value
+    once = once or Once()
+    return tuple([once(_setting, value, f"{path}[{key}]", key) for key, value in plain.items()]), tuple(notes)
 
 
-def _setting(key: str, value: Any, path: str) -> Setting:
+def _is_current(key: str) -> bool:
+    """Whether the key is spelled as today, and is no limit of cgroup v1."""
+    row = lookup(key)
+    return row is not None and row.removed is None
+
+
+def _setting(value: Any, path: str, key: str) -> Setting:
     check_text(key, path)
     row = lookup(key)
     if row is None and value is None:
@@ -170,13 +196,13 @@ def _value(key: str, value: Any, path: str) -> str:
     return text
 
 
-def _autostart(options: Mapping[str, Any], path: str) -> List[Setting]:
+def _autostart(options: Mapping[str, Any], path: str) -> Tuple[Setting, ...]:
     settings = []
     for option, key in _AUTOSTART_KEYS.items():
         value = options.get(option)
         if value is not None:
-            settings.append(_setting(key, value, f"{path}.{option}"))
-    return settings
+            settings.append(_setting(value, f"{path}.{option}", key))
+    return tuple(settings)
 
 
 def _conflicts(settings: Sequence[Setting], config: Mapping[str, Any], nics: Sequence[Nic], has_map: bool) -> None:
@@ -187,30 +213,35 @@ def _conflicts(settings: Sequence[Setting], config: Mapping[str, Any], nics: Seq
         seen.add(setting.key)
     if has_map and "lxc.idmap" in seen:
         raise InputError("config[lxc.idmap]", "'idmap' or 'privileged' is given as well. Keep one of them")
-    for nic in nics:
+    interfaces = [key for key in seen if key.startswith("lxc.net.")]
+    for nic in nics if interfaces else ():
         prefix = f"lxc.net.{nic.index}."
-        for key in seen:
+        for key in interfaces:
             if key.startswith(prefix):
                 raise InputError(f"config[{key}]", f"NIC {nic.index} is described under 'networks'. Keep one of them")
 
 
-def parse_container(params: Mapping[str, Any], default_lxcpath: str, cgroup: int = 2) -> ContainerSpec:
+def parse_container(
+    params: Mapping[str, Any], default_lxcpath: str, cgroup: int = 2, once: Optional[Once] = None
+) -> ContainerSpec:
     """The container that a task's options (the argument spec of lxc_container) describe.
 
+    `once`: for several containers of one description, which parts of it are the same for all.
     Raises InputError, with the path to the value, for anything that could not be done or would be ambiguous.
     """
     name = check_name(str(params["name"]))
-    lxcpath = check_lxcpath(params.get("lxcpath") or default_lxcpath)
-    template = parse_template(params["template"]) if params.get("template") else None
+    once = once or Once()
+    lxcpath = once(check_lxcpath, params.get("lxcpath") or default_lxcpath, "lxcpath")
+    template = once(parse_template, params["template"], "template") if params.get("template") else None
     clone = _parse_clone(params["clone"], name, lxcpath) if params.get("clone") else None
     if template and clone:
         raise InputError("clone", "'template' is given as well. A container is made in one way")
-    store = parse_backingstore(params["backingstore"]) if params.get("backingstore") else None
-    nics = _parse_nics(params.get("networks") or [])
-    settings, warnings = parse_settings(params.get("config") or {}, cgroup)
-    settings += tuple(_autostart(params.get("autostart") or {}, "autostart"))
+    store = once(parse_backingstore, params["backingstore"], "backingstore") if params.get("backingstore") else None
+    nics = once(_parse_nics, params.get("networks"), "networks")
+    settings, warnings = parse_settings(params.get("config") or {}, cgroup, "config", once)
+    settings += once(_autostart, params.get("autostart") or {}, "autostart")
     privileged = params.get("privileged")
-    idmap = _parse_map(params.get("idmap"))
+    idmap = once(_parse_map, params.get("idmap"), "idmap")
     if idmap is not None and privileged:
         raise InputError("idmap", "'privileged: true' is given as well, and a privileged container has no id map")
     _conflicts(settings, params.get("config") or {}, nics, idmap is not None or privileged is not None)
@@ -277,27 +308,27 @@ def _parse_clone(options: Mapping[str, Any], name: str, lxcpath: str) -> Clone:
     )
 
 
-def _parse_nics(options: Sequence[Mapping[str, Any]]) -> Tuple[Nic, ...]:
+def _parse_nics(options: Optional[Sequence[Mapping[str, Any]]], path: str) -> Tuple[Nic, ...]:
     if not options:
         return ()
     from .nic import nics_from_options
 
-    return nics_from_options(options)
+    return nics_from_options(options, path)
 
 
-def _parse_map(lines: Optional[Sequence[str]]) -> Optional[Tuple[str, ...]]:
+def _parse_map(lines: Optional[Sequence[str]], path: str) -> Optional[Tuple[str, ...]]:
     if lines is None:
         return None
     if not lines:
-        raise InputError("idmap", "it is empty. Write 'privileged: true' for a container without an id map")
+        raise InputError(path, "it is empty. Write 'privileged: true' for a container without an id map")
     from .idmap import check_idmap, parse_idmap
 
     try:
-        idmap = parse_idmap([check_text(str(line), f"idmap[{i}]") for i, line in enumerate(lines)])
+        idmap = parse_idmap([check_text(str(line), f"{path}[{i}]") for i, line in enumerate(lines)])
         check_idmap(idmap)
         return idmap.render()
     except InputError as error:
-        raise error if error.path.startswith("idmap") else error.under("idmap") from None
+        raise error if error.path.startswith(path) else error.under(path) from None
 
 
 def check_wait(spec: ContainerSpec, kinds: Sequence[str], timeout: int) -> None:

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._errors import InputError
-from .container import ContainerSpec, check_name, check_wait, parse_container
+from .container import ContainerSpec, Once, check_name, check_wait, parse_container
 from .fleet_names import Place, Template, expand_names, has_places
 from .source import check_text
 
@@ -139,16 +140,17 @@ def _filled(
     """Containers whose descriptions differ in what stands in place of `{name}` and `{number}`."""
     try:
         # What stands there is a text, mostly where a text is wanted: then the kinds of values can be checked once.
-        template, checked = Template(validate(dict(item, name="{name}"))), True
+        template, checked = Template(_without_nulls(validate(dict(item, name="{name}")))), True
     except InputError:
         template, checked = Template(item), False
+    once = Once()
     for place in places:
         check_name(place.name, "names")
         try:
             params = template.fill(place)
             if not checked:
                 params = validate(dict(params, name=place.name))
-            yield _member(params, path, default_lxcpath, cgroup)
+            yield _member(params, path, default_lxcpath, cgroup, once)
         except InputError as error:
             raise InputError(error.under(path).path, f"{error.problem} (for '{place.name}')") from None
 
@@ -177,8 +179,19 @@ def _alike(
         yield replace(first, spec=replace(spec, name=place.name))
 
 
-def _member(params: Mapping[str, Any], path: str, default_lxcpath: str, cgroup: int) -> Member:
-    spec = parse_container(params, default_lxcpath, cgroup)
+def _without_nulls(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options that were given. Null means something in `config` only."""
+    return {
+        option: [_without_nulls(one) for one in value] if option == "networks" else value
+        for option, value in params.items()
+        if value is not None
+    }
+
+
+def _member(
+    params: Mapping[str, Any], path: str, default_lxcpath: str, cgroup: int, once: Optional[Once] = None
+) -> Member:
+    spec = parse_container(params, default_lxcpath, cgroup, once)
     kinds = tuple(params.get("wait_for") or ())
     timeout = params.get("wait_timeout")
     timeout = 60 if timeout is None else timeout

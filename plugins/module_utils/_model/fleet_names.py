@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Mapping
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from .._errors import InputError
 
@@ -102,16 +102,34 @@ class Template:
     """A description in which `{name}`, `{number}`, `{number:03}` and `{number:x}` stand for what differs."""
 
     def __init__(self, item: Mapping[str, Any]) -> None:
-        text = json.dumps(item)
-        pieces = _PLACE.split(text)
-        self._texts: Sequence[str] = pieces[::3]
-        self._places = list(zip(pieces[1::3], pieces[2::3]))
+        self._fill = _filler(item)
 
     def fill(self, place: Place) -> Dict[str, Any]:
-        """The description of one container. A name has no character that JSON would escape."""
-        parts = [self._texts[0]]
-        for (what, form), after in zip(self._places, self._texts[1:]):
-            parts.append(place.name if what == "name" else format(place.number, form or "d"))
-            parts.append(after)
-        filled: Dict[str, Any] = json.loads("".join(parts))
+        """The description of one container. What has no place in it is the same object in each of them."""
+        filled: Dict[str, Any] = self._fill(place)
         return filled
+
+
+def _filler(value: Any) -> Callable[[Place], Any]:
+    """What makes the value for a place."""
+    if not has_places(value):
+        return lambda place: value
+    if isinstance(value, str):
+        return _text_filler(value)
+    if isinstance(value, Mapping):
+        if any(has_places(key) for key in value):
+            pairs = [(_filler(key), _filler(one)) for key, one in value.items()]
+            return lambda place: {key(place): one(place) for key, one in pairs}
+        varying = [(key, _filler(one)) for key, one in value.items() if has_places(one)]
+        return lambda place: {**value, **{key: one(place) for key, one in varying}}
+    parts = [_filler(one) for one in value]
+    return lambda place: [part(place) for part in parts]
+
+
+def _text_filler(text: str) -> Callable[[Place], str]:
+    pieces = _PLACE.split(text)
+    parts = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces[::3]]
+    for number, (what, form) in enumerate(zip(pieces[1::3], pieces[2::3])):
+        parts[number] += "{0}" if what == "name" else f"{{1:{form or 'd'}}}"
+    pattern = "".join(parts)
+    return lambda place: pattern.format(*place)

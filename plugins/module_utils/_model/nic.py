@@ -10,6 +10,7 @@ src/lxc/confile.c) and can start (src/lxc/network.c); man lxc.container.conf des
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -23,6 +24,10 @@ _NAME_BYTES = 15
 _BOUNDS = {"mtu": (68, 65535), "vlan_id": _VLAN_IDS, "veth_rxqueues": (1, 4096), "veth_txqueues": (1, 4096)}
 #: What liblxc cannot start a NIC of the type without.
 _NEEDED = {"macvlan": ("link",), "ipvlan": ("link",), "vlan": ("link", "vlan_id"), "phys": ("link",)}
+_ORDER = {option: position for position, option in enumerate(TABLE)}
+_HEX = "[1-9a-f][0-9a-f]{0,3}"
+#: An IPv6 address with `::` in it and no zeros in front of or beside anything that could be shorter.
+_SHORT_IPV6 = re.compile(rf"(?:(?:0|{_HEX}):)*{_HEX}::(?:{_HEX}(?::(?:0|{_HEX}))*)?")
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,8 @@ def nics_from_options(options: Sequence[Mapping[str, Any]], path: str = "network
                 raise InputError(f"{here}.{option}", "a network has no such option")
         index = _bounded(given.get("index", position), f"{here}.index", (0, 2**31 - 2))
         nic = _nic(index, given, here)
-        unique = [
-            ("index", str(index)),
-            *((s, v[0]) for s, v in nic.settings if v and s in ("name", "veth.pair", "hwaddr")),
-        ]
-        for subkey, value in unique:
+        unique = [(s, v[0]) for s, v in nic.settings if v and s in ("name", "veth.pair", "hwaddr")]
+        for subkey, value in [("index", str(index)), *unique]:
             if "x" in value and subkey == "hwaddr":
                 continue
             earlier = seen.setdefault((subkey, value), position)
@@ -84,9 +86,8 @@ def _nic(index: int, given: Mapping[str, Any], path: str) -> Nic:
         if given.get(option, "") == "":
             raise InputError(f"{path}.{option}", f"a NIC of type {kind} needs it")
     settings = []
-    for option, (subkey, value_kind, types) in TABLE.items():
-        if option not in given:
-            continue
+    for option in sorted([option for option in given if option != "index"], key=_ORDER.__getitem__):
+        subkey, value_kind, types = TABLE[option]
         here = f"{path}.{option}"
         if kind not in types:
             raise InputError(here, f"a NIC of type {kind} has no such option; it is for {', '.join(types)}")
@@ -223,7 +224,9 @@ def _hwaddr(text: str, path: str) -> str:
 
 
 def _address(text: str, family: int, path: str, more: str = "") -> str:
-    # Here, so that only tasks with addresses pay for it.
+    if family == 6 and _is_canonical(text):
+        return text
+    # Here, so that only tasks with other addresses pay for it.
     import ipaddress
 
     try:
@@ -234,6 +237,15 @@ def _address(text: str, family: int, path: str, more: str = "") -> str:
     if found is None or found.version != family:
         raise InputError(path, f"'{text}' is not an IPv{family} address{more}")
     return str(found)
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether the text is plainly an IPv6 address as RFC 5952 writes it, where the `::` is the longest run of zeros.
+
+    Thousands of addresses take a tenth of the time so.
+    """
+    # At most as many groups as there are colons.
+    return text.count(":0") + 1 < 8 - text.count(":") and bool(_SHORT_IPV6.fullmatch(text))
 
 
 def _with_prefix(text: str, family: int, path: str) -> str:
