@@ -45,8 +45,11 @@ def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
     for entry in run.entries:
         for warning in entry.plan.warnings:
             module.warn(warning)
-    result = {**_result(run.entries, module.check_mode), **brief}
-    result["remaining"] = 0 if module.check_mode else run.remaining
+    # A real run that would begin nothing is predicted as one.
+    predicts = module.check_mode and not run.must_end()
+    result = {**_result(run.entries, predicts), **brief}
+    result["counts"]["listed"] = len(run.fleet.members)
+    result["remaining"] = 0 if predicts else run.remaining
     result["counts"]["remaining"] = result["remaining"]
     result["began"] = run.began
     failed = [entry for entry in run.entries if entry.error]

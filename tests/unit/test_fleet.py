@@ -35,7 +35,6 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.fleet impor
     predict,
     removal_levels,
     schedule,
-    settled,
     without_dependants,
 )
 
@@ -256,17 +255,3 @@ def test_clones_find_their_origin_as_its_plan_leaves_it():
     assert not predict(base, running, plan("stop", state="stopped"), same).running
     assert predict(member("base", state="absent").spec, running, plan("stop", "destroy"), same).health == "absent"
     assert predict(base, running, Plan(), same) is running
-
-
-@pytest.mark.parametrize(
-    "state, after, expected",
-    [
-        ("present", "running", "started"),
-        ("restarted", "running", "started"),
-        ("present", "frozen", "frozen"),
-        ("stopped", "stopped", "stopped"),
-        ("absent", "absent", "absent"),
-    ],
-)
-def test_what_was_stopped_for_a_change_runs_again(state, after, expected):
-    assert settled(member("a", state=state).spec, plan("stop", state=after)).state == expected

@@ -20,6 +20,8 @@ from .._plan.container_config import WITH_HWADDR
 from .._plan.container_context import Context, applies_live
 from .surroundings import Surroundings
 
+#: What would start a container that does not run.
+STARTING = ("started", "restarted", "frozen")
 #: Keys that liblxc reads but has no value of to give.
 _UNREADABLE = ("lxc.include",)
 #: Lists that are empty in a running container unless its file had them: no defaults, nothing derived from other keys.
@@ -48,6 +50,7 @@ def read_context(
             taken_hwaddrs=around.taken_hwaddrs(spec) if lacks_hwaddr else frozenset(),
             host_id=around.host_id,
             pending=_pending(current, around.cgroup, around.version),
+            started_as=around.started_as(current) if spec.state in STARTING and not current.running else "",
         )
     if spec.clone and origin is None:
         origin = observe(spec.clone.source, spec.clone.lxcpath)
@@ -64,6 +67,7 @@ def read_context(
         root=os.geteuid() == 0,
         bad_rootfs=_bad_rootfs(spec, current),
         mounted=_removal(current, around)["mounted"],
+        started_as=around.started_as(current) if current.defined and not current.running else "",
     )
 
 
@@ -73,8 +77,15 @@ def _removal(current: Observed, around: Surroundings) -> Dict[str, Any]:
         return {"mounted": ()}
     from .._host.removal import in_the_way, reason_to_keep
 
-    stays = reason_to_keep(current, around.rootfs_users(current.lxcpath))
-    return {"mounted": in_the_way(current, stays), "rootfs_stays": stays}
+    users = around.rootfs_users(current.lxcpath)
+    stays = reason_to_keep(current, users)
+    elsewhere = "" if current.running else around.started_as(current)
+    return {
+        "mounted": in_the_way(current, stays),
+        "rootfs_stays": stays,
+        "leaving": users.leaving(current),
+        "started_as": elsewhere,
+    }
 
 
 def _bad_rootfs(spec: ContainerSpec, current: Observed) -> str:

@@ -56,6 +56,7 @@ class Steps:
             "limit": self._limit,
             "freeze": self._freeze,
             "unfreeze": self._unfreeze,
+            "settle": self._settle,
             "destroy_snapshots": self._destroy,
             "destroy": self._destroy,
             "undefine": self._undefine,
@@ -91,6 +92,9 @@ class Steps:
                 self._clone_directly(context, context.origin, idmap, undo)
                 return
         journal.begin(self._directory, action.verb, **_noted(spec))
+        if self._mark:
+            # With the note, so that the fleet finds what a killed run of it leaves half made.
+            write_mark(self._directory, self._mark)
         # Not before: what somebody else has made there meanwhile is not this run's to remove.
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
@@ -106,8 +110,6 @@ class Steps:
         secrets = spec.template.secrets if spec.template else ()
         made = lifecycle.without_secrets(self._observed().document, secrets)
         self._write(finish_new(made, spec, context, idmap).render())
-        if self._mark:
-            write_mark(self._directory, self._mark)
         journal.end(self._directory)
 
     def _clone_directly(self, context: Context, origin: Observed, idmap: Optional[Tuple[str, ...]], undo: Undo) -> None:
@@ -126,10 +128,10 @@ class Steps:
         try:
             direct_clone.clone_directly(spec, origin, text, self._mark)
         except BaseException:
-            direct_clone.forget_clone(origin, itself)
+            direct_clone.forget_clones(origin, [itself])
             raise
-        if not direct_clone.is_registered(origin, itself):
-            direct_clone.register_clones(origin, [itself])
+        # A run beside this one may have taken out what was not there yet.
+        direct_clone.register_clones(origin, [itself])
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
         self._ids_reserved()
@@ -156,11 +158,20 @@ class Steps:
     def _start(self, _action: Action, undo: Undo) -> None:
         made_here = self._current is not None and not self._current[0].defined
         power.start(self.spec, self._observed().effective, log_stays=not made_here)
+        journal.end(self._directory)
         undo.push(f"'{self.spec.name}' is stopped", lambda: power.stop(replace(self.spec, shutdown_timeout=0)))
 
-    def _stop(self, _action: Action, undo: Undo) -> None:
+    def _stop(self, action: Action, undo: Undo) -> None:
         before = self._observed()
-        power.stop(self.spec)
+        if action.detail.get("again"):
+            # Whoever comes after a killed run does not know otherwise that it ran.
+            journal.begin(self._directory, journal.RESTART, state=action.detail["again"])
+        try:
+            power.stop(self.spec)
+        except OperationError:
+            if action.detail.get("again"):
+                journal.end(self._directory)
+            raise
 
         def start_again() -> None:
             if journal.read_journal(self._directory).get("operation") == "destroy":
@@ -168,6 +179,8 @@ class Steps:
             power.start(self.spec, self._observed().effective)
             if before.state == "frozen":
                 power.freeze(self.spec)
+            if action.detail.get("again"):
+                journal.end(self._directory)
 
         if before.health == OK:
             undo.push(f"'{self.spec.name}' runs again", start_again)
@@ -185,13 +198,17 @@ class Steps:
         power.unfreeze(self.spec)
         undo.push(f"'{self.spec.name}' is frozen again", lambda: power.freeze(self.spec))
 
+    def _settle(self, _action: Action, _undo: Undo) -> None:
+        journal.end(self._directory)
+
     def _destroy(self, action: Action, _undo: Undo) -> None:
         from .._host import lifecycle
 
         if action.verb == "destroy" and not self._observed().defined:
             return  # gone together with its snapshots
-        stays = self._current[1].rootfs_stays if self._current else None
-        lifecycle.destroy(self.spec, action.verb == "destroy_snapshots", stays)
+        context = self._current[1] if self._current else None
+        stays, leaving = (context.rootfs_stays, context.leaving) if context else (None, ())
+        lifecycle.destroy(self.spec, action.verb == "destroy_snapshots", stays, leaving)
 
     def _undefine(self, _action: Action, _undo: Undo) -> None:
         from .._host import lifecycle

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .._engine import carry_out
 from .._errors import OperationError
@@ -18,44 +18,15 @@ from .._host.locks import named_lock
 from .._host.observe import observe
 from .._model.container import ContainerSpec
 from .._model.fleet import FleetSpec
-from .._model.observed import Observed, Reference
-from .._plan.container_context import Context
+from .._model.observed import OK, Observed, Reference
 from .._plan.container_new import clone_store
-from .._plan.core import Plan
-from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule, settled
-from .container import LOCK_S, ContainerDomain
+from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule
+from .container import LOCK_S
+from .fleet_member import FleetMember
 from .fleet_view import Entry, FleetView
 
-#: Containers that are stopped together before the next ones: each takes some file descriptors.
-STOPS = 300
-#: The same for those that are started again afterwards, so that none is down for long.
-RESTARTS = 100
-
-
-class FleetMember(ContainerDomain):
-    """A container whose surroundings were read together with the others'. See `_engine.Domain`."""
-
-    def __init__(self, spec: ContainerSpec, run: FleetRun, context: Context, registered: bool) -> None:
-        super().__init__(spec)
-        self.mark = run.fleet.name
-        self.registered = registered
-        self._run = run
-        self._known = context
-
-    def check(self, plan: Plan) -> None:
-        """As in `ContainerDomain`, but for the configs that were judged together."""
-        unknown = [one for one in plan.actions if "document" in one.detail]
-        if not all(one.detail["document"].render() in self._run.accepted for one in unknown):
-            super().check(plan)
-
-    def _takes_ids(self, observed: Observed) -> bool:
-        return False
-
-    def _context(self, observed: Observed) -> Context:
-        # What the config and the running guest differ in is known from before, and counts for the first plan only.
-        if self.spec.clone and not observed.defined:
-            return replace(self._known, origin=self._run.origin(origin_key(self.spec)))
-        return self._known
+#: Containers that are stopped together before the next ones, at most: the lock of each takes a file descriptor.
+STOPS = 2000
 
 
 @dataclass
@@ -97,18 +68,20 @@ class FleetRun:
     def converge(self, check_mode: bool) -> None:
         """Bring the fleet about, or in check mode only plan it. What went wrong is noted in the entries."""
         self._check()
-        if check_mode or not self.view.changed or self._must_end():
+        if check_mode or not self.view.changed or self.must_end():
             return
-        with ExitStack() as held:
-            if self.view.around.gave_ids:
-                # Who else gives ids away has to wait, and what was chosen before the lock does not count.
-                held.enter_context(named_lock("host", "ids", timeout=LOCK_S))
+        if self.view.around.gave_ids:
+            # Who else gives ids away has to wait, and what was chosen before the lock does not count.
+            with named_lock("host", "ids", timeout=LOCK_S):
                 self.view = FleetView(self.fleet)
                 self._check()
-            plans = {index: entry.plan for index, entry in enumerate(self.entries)}
-            for phase in schedule(self.view.members, plans, self.view.observed):
-                self._origins.clear()
-                self._do(phase)
+                self._reserve_ids()
+            if self.must_end():
+                return
+        plans = {index: entry.plan for index, entry in enumerate(self.entries)}
+        for phase in schedule(self.view.members, plans, self.view.observed):
+            self._origins.clear()
+            self._do(phase)
 
     @property
     def remaining(self) -> int:
@@ -117,10 +90,23 @@ class FleetRun:
 
     # -------------------------------------------------------------- before anything is done
 
+    def _reserve_ids(self) -> None:
+        """Note the id maps of the containers to be made, before others may give ids away again."""
+        from .._host.id_grants import reserve_ids
+
+        chosen = {}
+        for entry in self.entries:
+            for action in entry.plan.actions:
+                if action.detail.get("idmap") and not entry.error:
+                    os.makedirs(entry.member.spec.lxcpath, mode=0o711, exist_ok=True)
+                    chosen[key_of(entry.member.spec)] = action.detail["idmap"]
+        reserve_ids(chosen)
+
     def _check(self) -> None:
         """Have liblxc judge all new configs, and see whether the kernel can carry what is to be started."""
         from .._host.config_check import refused_configs
 
+        self._failed.clear()
         texts: Dict[str, List[Entry]] = {}
         for entry in self.entries:
             if entry.error:
@@ -148,7 +134,8 @@ class FleetRun:
 
             check_limits(starting, "fleet", self.fleet.name)
 
-    def _must_end(self) -> bool:
+    def must_end(self) -> bool:
+        """Whether nothing more is to be begun."""
         if self.fleet.on_error == "fail" and self._failed:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
@@ -163,16 +150,12 @@ class FleetRun:
         """Let containers that do not depend on each other have their turns."""
         turns = [turn for turn in turns if self._may(turn)]
         self._register(turns)
-        size = max(len(turns), 1)
-        if any(self._verbs(turn, "stop") for turn in turns):
-            size = RESTARTS if any(self._verbs(turn, "stop", "start") for turn in turns) else STOPS
         try:
-            for start in range(0, len(turns), size):
-                if self._must_end():
-                    break
-                window = turns[start : start + size]
-                self._stop_together(window)
-                self._pool([turn for turn in window if not self.entries[turn.index].error])
+            stops = [turn.index for turn in turns if self._only_stops(turn)]
+            for start in range(0, len(stops), STOPS):
+                if not self.must_end():
+                    self._stop_together(stops[start : start + STOPS])
+            self._pool([turn for turn in turns if not self.entries[turn.index].error])
         finally:
             self._unregister(turns)
 
@@ -184,30 +167,39 @@ class FleetRun:
             self._fail(entry, str(OperationError("clone", "container", entry.member.spec.name, cause)))
         return not entry.error
 
-    def _verbs(self, turn: Turn, *verbs: str) -> bool:
-        return set(verbs) <= set(self.entries[turn.index].plan.verbs())
+    def _only_stops(self, turn: Turn) -> bool:
+        """Whether the container is stopped, and not for a moment only: restarts are the workers', a few at a time."""
+        verbs = self.entries[turn.index].plan.verbs()
+        return "stop" in verbs and "start" not in verbs
 
-    def _stop_together(self, turns: Sequence[Turn]) -> None:
-        indexes = [turn.index for turn in turns if self._verbs(turn, "stop")]
-        if not indexes:
-            return
+    def _stop_together(self, indexes: Sequence[int]) -> None:
         from .._host.power_many import stop_many
 
-        targets = [(self.entries[index].member.spec, self.entries[index].observed) for index in indexes]
+        targets: List[Tuple[ContainerSpec, Observed]] = []
         with ExitStack() as locks:
-            for lxcpath, name in sorted(key_of(spec) for spec, _observed in targets):
-                locks.enter_context(named_lock("container", os.path.realpath(lxcpath), name, timeout=LOCK_S))
+            deadline = time.monotonic() + LOCK_S
+            for entry in sorted((self.entries[index] for index in indexes), key=lambda one: key_of(one.member.spec)):
+                spec = entry.member.spec
+                place, left = os.path.realpath(spec.lxcpath), max(deadline - time.monotonic(), 0)
+                try:
+                    locks.enter_context(named_lock("container", place, spec.name, timeout=left))
+                except OperationError as error:
+                    self._fail(entry, str(error))
+                else:
+                    targets.append((spec, entry.observed))
             still = stop_many(targets)
-        for index, (spec, _observed) in zip(indexes, targets):
-            if key_of(spec) in still:
-                cause = still[key_of(spec)]
-                self._fail(self.entries[index], str(OperationError("stop", "container", spec.name, cause)))
-            else:
+        for index in indexes:
+            entry = self.entries[index]
+            cause = still.get(key_of(entry.member.spec))
+            if cause:
+                self._fail(entry, str(OperationError("stop", "container", entry.member.spec.name, cause)))
+            elif not entry.error:
                 self._stopped.add(index)
 
     def _register(self, turns: Sequence[Turn]) -> None:
         """Note all clones of an origin with it at once, where they are made without lxc-copy."""
-        from .._host.direct_clone import can_clone_directly, register_clones
+        from .._host.dependants import register_clones
+        from .._host.direct_clone import can_clone_directly
 
         clones: Dict[Key, List[int]] = {}
         for index in (turn.index for turn in turns):
@@ -225,75 +217,84 @@ class FleetRun:
 
     def _unregister(self, turns: Sequence[Turn]) -> None:
         """Take those out again that were not made after all."""
-        from .._host.removal import drop_stale_dependants
+        from .._host.dependants import forget_clones
 
-        missing = [
-            turn.index for turn in turns if turn.index in self._registered and not self.entries[turn.index].begun
-        ]
-        for lxcpath, name in {origin_key(self.entries[index].member.spec) for index in missing}:
-            drop_stale_dependants(lxcpath, name)
+        missing: Dict[Key, List[Reference]] = {}
+        for index in (turn.index for turn in turns):
+            spec = self.entries[index].member.spec
+            if index in self._registered and not self.entries[index].begun:
+                missing.setdefault(origin_key(spec), []).append(Reference(spec.lxcpath, spec.name))
+        for key, clones in missing.items():
+            forget_clones(self.origin(key), clones)
 
     def _pool(self, turns: Sequence[Turn]) -> None:
-        from .._host.pool import WorkerLost, run_jobs
+        from .._host.pool import run_jobs
 
         by_index = {turn.index: turn for turn in turns}
 
         def jobs() -> Iterator[int]:
             for index in by_index:
-                # What was stopped to be changed has its turn in any case: nothing else would start it again.
-                if self._must_end() and index not in self._stopped:
+                # What was stopped has its turn in any case, or its end would be told by nobody.
+                if self.must_end() and index not in self._stopped:
                     continue
                 if self._deadline is None and self.fleet.seconds:
                     self._deadline = time.monotonic() + self.fleet.seconds
                 yield index
 
         workers = min(self.fleet.workers or 2 * (os.cpu_count() or 1), max(len(turns), 1))
-        for index, answer in run_jobs(lambda index: self._turn(by_index[index]), jobs(), workers):
-            entry = self.entries[index]
-            if isinstance(answer, WorkerLost):
-                self._fail(entry, "The process that worked on it was killed. Run it again")
-            elif answer.error:
-                self._fail(entry, answer.error, answer.log)
-            else:
-                entry.begun = True
-                entry.done = not by_index[index].waits
+        answers = run_jobs(lambda index: self._turn(by_index[index]), jobs(), workers)
+        # Whatever happens here, no worker is left when this is left.
+        with closing(answers):
+            for index, answer in answers:
+                self._note(by_index[index], answer)
+
+    def _note(self, turn: Turn, answer: Any) -> None:
+        """Remember how a container's turn ended."""
+        from .._host.pool import WorkerLost
+
+        entry = self.entries[turn.index]
+        name = entry.member.spec.name
+        if isinstance(answer, WorkerLost):
+            cause = "the process that worked on it was killed"
+            self._fail(entry, str(OperationError("manage", "container", name, cause, "Run it again")))
+        elif answer.error:
+            self._fail(entry, answer.error, answer.log)
+        else:
+            entry.begun = True
+            entry.done = not turn.waits
 
     def _turn(self, turn: Turn) -> _Answer:
         """One container's turn, in a worker."""
         entry = self.entries[turn.index]
         spec = entry.member.spec
-        stopped = turn.index in self._stopped
         if turn.waits:
             spec = replace(spec, state="stopped")
-        elif stopped:
-            spec = settled(spec, entry.plan)
         try:
             if entry.context is None:
                 raise OperationError("manage", "container", spec.name, "it was not read before")
-            carry_out(FleetMember(spec, self, entry.context, turn.index in self._registered))
+            carry_out(FleetMember(spec, self, entry, entry.context, turn.index in self._registered))
         except Exception as error:  # whatever it is, it is this container's, and the others go on
             if not isinstance(error, OperationError):
                 error = OperationError("manage", "container", spec.name, f"{type(error).__name__}: {error}")
-            note = _start_again(entry, spec) if stopped and spec.state != "absent" else ""
+            note = _start_again(entry, spec) if turn.index in self._stopped else ""
             return _Answer(f"{error}{note}", error.log)
         return _Answer()
 
 
 def _start_again(entry: Entry, spec: ContainerSpec) -> str:
-    """A container that was stopped for a change that failed runs again afterwards. Says how that went."""
-    if spec.state not in ("started", "frozen"):
-        return ""
+    """A container that was stopped to be destroyed, and could not be, runs again afterwards. Says how that went."""
     from .._host import power
 
+    current = observe(spec.name, spec.lxcpath)
+    if spec.state != "absent" or current.health != OK or current.journal or current.running:
+        return ""
     try:
-        current = observe(spec.name, spec.lxcpath)
-        if not current.running:
-            power.start(spec, current.effective)
+        power.start(spec, current.effective)
         if entry.observed.state == "frozen":
             power.freeze(spec)
-    except OperationError as error:
+    except (OperationError, OSError) as error:
         return f" It was stopped for this and could not be started again: {error}"
-    return " It runs again."
+    return f" Undone: '{spec.name}' runs again."
 
 
 def wait_for_guests(entries: Sequence[Entry]) -> Tuple[str, ...]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Set, Tuple
 
@@ -57,6 +58,7 @@ class FleetView:
         members = [_settled(member, fleet) for member in (fleet.members if part is None else part)]
         if part is None:
             members += pruned(fleet, {key_of(member.spec) for member in members})
+        _refuse_twins(members)
         specs = [member.spec for member in members]
         self.observed = _observe(members)
         self.around = Surroundings(specs)
@@ -158,12 +160,30 @@ def pruned(fleet: FleetSpec, listed: Set[Key]) -> List[Member]:
         return []
     from .._host.fleet_marks import marked
 
+    # One directory may be spelled in several ways, and a container is listed in any of them.
+    places = {lxcpath: os.path.realpath(lxcpath) for lxcpath in (*(key[0] for key in listed), fleet.pruned.lxcpath)}
+    known = {(places[lxcpath], name) for lxcpath, name in listed}
     found = []
-    for lxcpath in dict.fromkeys((*(key[0] for key in listed), fleet.pruned.lxcpath)):
+    for lxcpath, place in places.items():
         for name in marked(lxcpath, fleet.name):
-            if (lxcpath, name) not in listed:
+            if (place, name) not in known:
+                known.add((place, name))
                 found.append(Member(replace(fleet.pruned, name=name, lxcpath=lxcpath), f"prune ({name})"))
     return found
+
+
+def _refuse_twins(members: Sequence[Member]) -> None:
+    """Raises InputError when one container is declared in two spellings of its lxcpath."""
+    places = {member.spec.lxcpath: "" for member in members}
+    if len(places) < 2:
+        return
+    places = {lxcpath: os.path.realpath(lxcpath) for lxcpath in places}
+    seen: Dict[Key, Member] = {}
+    for member in members:
+        other = seen.setdefault((places[member.spec.lxcpath], member.spec.name), member)
+        if other is not member:
+            what = f"container '{member.spec.name}' in {member.spec.lxcpath} is {other.path} already"
+            raise InputError(f"{member.path}.lxcpath", f"{what}: {other.spec.lxcpath} is the same directory")
 
 
 def _observe(members: List[Member]) -> Dict[Key, Observed]:

@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
-from .._host.command_socket import active_sockets
+from .._host.command_socket import active_sockets, listening, socket_name
 from .._host.container_files import load_include
 from .._host.files import read_text
 from .._host.id_grants import Grant, read_grants
@@ -42,6 +42,8 @@ class Surroundings:
         self._hwaddrs: Optional[Dict[str, Key]] = None
         self._ids: Optional[_Ids] = None
         self._users: Dict[str, RootfsUsers] = {}
+        self._listening: Optional[Dict[str, Set[str]]] = None
+        self._pid = os.getpid()
 
     def flatten(self, document: ConfigDocument) -> ConfigDocument:
         """The document with what it includes in the includes' places."""
@@ -87,6 +89,9 @@ class Surroundings:
 
         def choose() -> Tuple[str, ...]:
             if not chosen:
+                if os.getpid() != self._pid:
+                    # Each of several forked processes would choose the same.
+                    raise ValueError("none was set aside for it, as its origin is another one than it was")
                 if self._ids is None:
                     own = {(one.lxcpath, one.name) for one in self._specs} if len(self._specs) == 1 else set()
                     others = [one for one in self._containers() if (one.lxcpath, one.name) not in own]
@@ -101,6 +106,19 @@ class Surroundings:
     def gave_ids(self) -> bool:
         """Whether a plan asked for an id map."""
         return self._ids is not None
+
+    def started_as(self, current: Observed) -> str:
+        """The lxcpath, spelled otherwise, under which the container's directory runs; "" if it does not."""
+        if self._listening is None:
+            self._listening = {}
+            for socket in listening():
+                self._listening.setdefault(socket.rsplit("/", 2)[-2], set()).add(socket)
+        own = socket_name(current.lxcpath, current.name)
+        place = os.path.join(current.lxcpath, current.name)
+        for lxcpath, name in active_sockets(self._listening.get(current.name, set()) - {own}):
+            if name == current.name and _is_same(os.path.join(lxcpath, name), place):
+                return lxcpath
+        return ""
 
     def grants(self) -> List[Grant]:
         """The id maps that were given away."""
@@ -131,6 +149,13 @@ class Surroundings:
             paths.update((grant.lxcpath, None) for grant in self.grants())
             self._others = observe_host([path for path in paths if os.path.isdir(path)], states=False)
         return self._others
+
+
+def _is_same(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 class TakenHwaddrs:

@@ -42,7 +42,7 @@ from .container_dir import (
 )
 from .files import read_text
 from .journal import FILE as JOURNAL
-from .journal import read_journal
+from .journal import MARK, RESTART, read_journal
 from .liblxc import installed_version
 
 
@@ -85,9 +85,12 @@ class ContainerReader:
         """One container's files; ABSENT when it has neither config nor `partial`, also when it vanishes meanwhile."""
         folder = f"{lxcpath.rstrip('/')}/{name}"
         journal: Dict[str, str] = {}
+        again = ""
         try:
             present = set(os.listdir(folder))
             journal = read_journal(folder) if JOURNAL in present else journal
+            if journal.get("operation") == RESTART:
+                journal, again = {}, "frozen" if journal.get("state") == "frozen" else "running"
             text = read_text(f"{folder}/config") if "config" in present else None
             unreadable = ""
         except (FileNotFoundError, NotADirectoryError):
@@ -118,7 +121,7 @@ class ContainerReader:
             health, problem = (OK, "") if rootfs.exists else (NO_ROOTFS, f"Its rootfs {path} does not exist.")
         elif "rootfs" in present:
             health, problem = _without_path(folder, document, effective, bool(journal), bool(snapshots))
-        elif present <= {"config", JOURNAL} and _is_copy(document, name, lxcpath):
+        elif present <= {"config", JOURNAL, MARK} and _is_copy(document, name, lxcpath):
             health, problem = HALF_CLONED, "It is an incomplete clone: it has its origin's config, and no rootfs."
         else:
             health, problem = OK, ""
@@ -134,6 +137,7 @@ class ContainerReader:
             origin=read_origin(folder) if "lxc_rdepends" in present else None,
             dependants=read_dependants(lxcpath, name) if "lxc_snapshots" in present else (),
             snapshots=snapshots,
+            again=again,
             journal=journal,
         )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import AbstractSet, List, Mapping, NamedTuple, Sequence, Tuple
 
 from .files import read_text, write_atomic
 from .locks import named_lock
@@ -24,6 +24,8 @@ class Grant(NamedTuple):
     lxcpath: str
     name: str
     idmap: Tuple[str, ...]
+    #: The process that is going to make the container, as "pid start"; "" once its directory exists.
+    maker: str = ""
 
 
 def read_grants() -> List[Grant]:
@@ -31,13 +33,26 @@ def read_grants() -> List[Grant]:
     grants = []
     for line in (read_text(_path()) or "").splitlines():
         try:
-            inode, lxcpath, name, idmap = json.loads(line)
-            grant = Grant(int(inode), str(lxcpath), str(name), tuple(str(item) for item in idmap))
+            inode, lxcpath, name, idmap, *maker = json.loads(line)
+            grant = Grant(int(inode), str(lxcpath), str(name), tuple(str(item) for item in idmap), "".join(maker))
         except (ValueError, TypeError):
             continue
         if _counts(grant):
             grants.append(grant)
     return grants
+
+
+def reserve_ids(idmaps: Mapping[Tuple[str, str], Sequence[str]]) -> None:
+    """Note the id maps of containers, by lxcpath and name, that this process and its children are about to make.
+
+    They count until it ends, and longer for those that are made. The lxcpaths exist.
+    """
+    maker = _started(os.getpid())
+    new = [
+        Grant(os.stat(lxcpath).st_ino, lxcpath, name, tuple(idmap), maker)
+        for (lxcpath, name), idmap in idmaps.items()
+    ]
+    _replace(set(idmaps), new)
 
 
 def grant_ids(lxcpath: str, name: str, idmap: Sequence[str]) -> None:
@@ -46,16 +61,32 @@ def grant_ids(lxcpath: str, name: str, idmap: Sequence[str]) -> None:
     path = _path()
     if not new and f", {json.dumps(lxcpath)}, {json.dumps(name)}, [" not in (read_text(path) or ""):
         return
+    _replace({(lxcpath, name)}, new)
+
+
+def _replace(keys: AbstractSet[Tuple[str, str]], new: Sequence[Grant]) -> None:
+    path = _path()
     with named_lock("host", "grants"):
-        known: Dict[Tuple[str, str], Grant] = {(grant.lxcpath, grant.name): grant for grant in read_grants()}
-        known.pop((lxcpath, name), None)
+        known = [grant for grant in read_grants() if (grant.lxcpath, grant.name) not in keys]
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        text = "".join(json.dumps(grant) + "\n" for grant in [*known.values(), *new])
+        text = "".join(json.dumps(grant) + "\n" for grant in [*known, *new])
         if text != read_text(path):
             write_atomic(path, text, mode=0o644)
 
 
+def _started(pid: int) -> str:
+    """The process and when it started (field 22 of proc_pid_stat(5)), since numbers are used again."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return f"{pid} {file.read().rpartition(')')[2].split()[19]}"
+    except (OSError, IndexError):
+        return ""
+
+
 def _counts(grant: Grant) -> bool:
+    pid = grant.maker.partition(" ")[0]
+    if pid.isdigit() and grant.maker == _started(int(pid)):
+        return True
     if os.path.lexists(os.path.join(grant.lxcpath, grant.name)):
         return True
     try:

@@ -14,38 +14,40 @@ import os
 from typing import Dict, List
 
 from .._errors import OperationError
-from .files import read_text
+from .files import read_regular
 
 #: Its name, in `<lxcpath>/<name>`.
 FILE = ".lightervisor.json"
+#: The name of the mark of the fleet that makes the container: see fleet_marks.
+MARK = ".lightervisor-fleet"
 _HIDDEN = ".lightervisor-"
+#: The operation of a note about a container that was stopped and shall run again, in the state that the note gives.
+RESTART = "restart"
 
 
 def read_journal(directory: str) -> Dict[str, str]:
     """The note, {} if there is none. A note that can't be parsed says that something unknown was begun."""
     path = os.path.join(directory, FILE)
-    text = read_text(path)
-    if text is None:
+    try:
+        content, status = read_regular(path)
+    except FileNotFoundError:
         left = not os.path.lexists(directory) and os.path.isdir(unfinished(directory))
         return {"operation": "unknown"} if left else {}
+    except OSError as error:
+        raise OperationError("read", "file", path, error.strerror or str(error)) from error
     try:
-        note = json.loads(text)
-    except ValueError:
+        note = json.loads(content.decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError):
         return {"operation": "unknown"}
     if not isinstance(note, dict):
         return {"operation": "unknown"}
     found = {str(key): str(value) for key, value in note.items()}
-    if "rootfs" in found and not _is_own(path):
+    if found.get("operation") == RESTART and status.st_uid != os.geteuid():
+        return {}
+    if "rootfs" in found and status.st_uid != os.geteuid():
         # The directory may belong to the guest's root, who shall not name what is to be removed elsewhere.
         del found["rootfs"]
     return found
-
-
-def _is_own(path: str) -> bool:
-    try:
-        return os.lstat(path).st_uid == os.geteuid()
-    except OSError:
-        return False
 
 
 def unfinished(directory: str) -> str:
@@ -66,14 +68,14 @@ def list_unfinished(lxcpath: str) -> List[str]:
 
 
 def begin(directory: str, operation: str, **details: str) -> None:
-    """Write the note to disk, making the directory if need be. `operation`: create, clone, destroy.
+    """Write the note to disk, making the directory if need be. `operation`: create, clone, destroy, restart.
 
     Raises OperationError when something is to be made where files are already, which another program may have put there
     since this run looked.
     """
     text = json.dumps(dict(details, operation=operation)) + "\n"
     if os.path.lexists(directory):
-        if operation != "destroy" and os.listdir(directory):
+        if operation not in ("destroy", RESTART) and os.listdir(directory):
             name = os.path.basename(directory)
             raise OperationError(operation, "container", name, f"{directory} holds files already", "Run it again")
         _write(directory, text)
@@ -81,9 +83,9 @@ def begin(directory: str, operation: str, **details: str) -> None:
     prepared = unfinished(directory)
     if os.path.lexists(prepared):
         # Only a run that was killed while it held the lock leaves one, and nobody has ever used what is in it.
-        import shutil
+        from .trees import remove_tree
 
-        shutil.rmtree(prepared)
+        remove_tree(prepared)
     os.mkdir(prepared, mode=0o770)
     _write(prepared, text)
     os.rename(prepared, directory)
@@ -91,7 +93,8 @@ def begin(directory: str, operation: str, **details: str) -> None:
 
 def _write(directory: str, text: str) -> None:
     # Not by way of a temporary file, which a killed run would leave: half a note says enough.
-    fd = os.open(os.path.join(directory, FILE), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(os.path.join(directory, FILE), flags, 0o600)
     try:
         os.write(fd, text.encode())
         os.fsync(fd)

@@ -13,7 +13,7 @@ import pickle
 import selectors
 import socket
 import struct
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 _LENGTH = struct.Struct("=I")
 #: Jobs that a worker is given before it has answered, so that it need not wait for the next one.
@@ -30,99 +30,105 @@ def run_jobs(work: Callable[[int], Any], jobs: Iterator[int], workers: int) -> I
     `jobs` is asked for the next number only when a worker is free, so that it can end whenever it wants. An answer is
     what `work` returned, or WorkerLost. `work` must not raise. Workers end after their job when this process is killed.
     """
-    first = []
-    for number in jobs:
-        first.append(number)
-        if len(first) >= workers:
-            break
-    if not first:
-        return
     gc.freeze()
-    pool = _Pool(work, len(first))
+    pool = _Pool(work, jobs)
     try:
-        for channel, number in zip(pool.channels, first):
-            pool.give(channel, number)
-        for channel in pool.channels:
-            _feed(pool, channel, jobs)
-        while pool.busy:
+        for _worker in range(workers):
+            pool.add_worker()
+        for channel in list(pool.given):
+            pool.feed(channel)
+        while pool.given:
             for channel in pool.ready():
-                yield pool.take(channel)
-                # Not before: what the answer says may be the reason to end.
-                _feed(pool, channel, jobs)
+                yield from pool.take(channel)
+                # Not before: what an answer says may be the reason to end.
+                pool.feed(channel)
     finally:
         pool.close()
         gc.unfreeze()
 
 
-def _feed(pool: _Pool, channel: socket.socket, jobs: Iterator[int]) -> None:
-    while channel in pool.given and len(pool.given[channel]) < _AHEAD:
-        number = next(jobs, None)
-        if number is None:
-            return
-        pool.give(channel, number)
-
-
 class _Pool:
     """The workers, each behind a socket, and which jobs they have."""
 
-    def __init__(self, work: Callable[[int], Any], workers: int) -> None:
+    def __init__(self, work: Callable[[int], Any], jobs: Iterator[int]) -> None:
         self.given: Dict[socket.socket, List[int]] = {}
-        self._pids: List[int] = []
-        self._lost: List[Tuple[socket.socket, int]] = []
+        self._work = work
+        self._jobs = jobs
+        #: Jobs that a worker was given and did not begin.
+        self._returned: List[int] = []
+        self._pids: Dict[socket.socket, int] = {}
         self._selector = selectors.DefaultSelector()
-        for _number in range(workers):
-            ours, theirs = socket.socketpair()
-            pid = os.fork()
-            if pid == 0:
-                status = 1
-                try:
-                    # While a copy of the other end is open here, no worker would see that the starter is gone.
-                    ours.close()
-                    for channel in self.given:
-                        channel.close()
-                    _serve(work, theirs)
-                    status = 0
-                finally:
-                    os._exit(status)
-            theirs.close()
-            self._pids.append(pid)
-            self.given[ours] = []
-            self._selector.register(ours, selectors.EVENT_READ)
-        self.channels = list(self.given)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._lost) or any(self.given.values())
+    def _next(self) -> Optional[int]:
+        return self._returned.pop(0) if self._returned else next(self._jobs, None)
 
-    def give(self, channel: socket.socket, number: int) -> None:
+    def add_worker(self) -> None:
+        """One worker more, if there is a job for it."""
+        number = self._next()
+        if number is None:
+            return
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                # While a copy of the other end is open here, no worker would see that the starter is gone.
+                ours.close()
+                for channel in self.given:
+                    channel.close()
+                _serve(self._work, theirs)
+                status = 0
+            finally:
+                os._exit(status)
+        theirs.close()
+        self._pids[ours] = pid
+        self.given[ours] = []
+        self._selector.register(ours, selectors.EVENT_READ)
+        self._give(ours, number)
+
+    def feed(self, channel: socket.socket) -> None:
+        """Give the worker the next jobs; without any it ends."""
+        while channel in self.given and len(self.given[channel]) < _AHEAD:
+            number = self._next()
+            if number is None:
+                if not self.given[channel]:
+                    self._drop(channel)
+                return
+            self._give(channel, number)
+
+    def _give(self, channel: socket.socket, number: int) -> None:
         self.given[channel].append(number)
         with contextlib.suppress(OSError):
             channel.sendall(_LENGTH.pack(number))
 
     def ready(self) -> List[socket.socket]:
-        if self._lost:
-            return [self._lost[0][0]]
+        """The workers that have something to say, or have ended."""
         return [key.fileobj for key, _events in self._selector.select()]  # type: ignore[misc]
 
-    def take(self, channel: socket.socket) -> Tuple[int, Any]:
-        """The next answer of a worker."""
-        if self._lost:
-            return self._lost.pop(0)[1], WorkerLost()
+    def take(self, channel: socket.socket) -> List[Tuple[int, Any]]:
+        """The next answer of a worker. One that is lost is replaced by another."""
         try:
             answer = pickle.loads(_receive(channel, _LENGTH.unpack(_receive(channel, _LENGTH.size))[0]))
         except (OSError, EOFError):
-            self._selector.unregister(channel)
-            self._lost += [(channel, number) for number in self.given.pop(channel)]
-            channel.close()
-            return self._lost.pop(0)[1], WorkerLost()
-        return self.given[channel].pop(0), answer
+            begun, *waiting = self.given[channel]
+            self._returned += waiting
+            self._drop(channel)
+            self.add_worker()
+            return [(begun, WorkerLost())]
+        return [(self.given[channel].pop(0), answer)]
+
+    def _drop(self, channel: socket.socket) -> None:
+        self._selector.unregister(channel)
+        del self.given[channel]
+        channel.close()
+        os.waitpid(self._pids.pop(channel), 0)
 
     def close(self) -> None:
         """Let the workers end, and wait for them."""
-        for channel in self.given:
+        for channel in list(self.given):
             channel.close()
         self._selector.close()
-        for pid in self._pids:
+        for pid in self._pids.values():
             os.waitpid(pid, 0)
 
 

@@ -90,6 +90,8 @@ class Observed:
     snapshots: Tuple[Snapshot, ...] = ()
     #: None when nobody asked for addresses.
     interfaces: Optional[Tuple[Interface, ...]] = None
+    #: The state in which it ran when a run of ours that was interrupted stopped it for a moment, "" if none did.
+    again: str = ""
     #: What an interrupted run of ours was doing to this container ("create", "clone", "destroy"), with details.
     journal: Mapping[str, str] = field(default_factory=dict)
 

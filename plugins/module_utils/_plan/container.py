@@ -22,6 +22,7 @@ from .container_context import (
     applies_live,
     check_document,
     make_action,
+    refuse_started_elsewhere,
     state_of,
     what_is_left,
     what_is_wrong,
@@ -61,6 +62,8 @@ def plan_container(spec: ContainerSpec, current: Observed, context: Context) -> 
 
         return plan_new(spec, current, context)
     starts = spec.state not in ("present", "stopped") and not current.running
+    if starts:
+        refuse_started_elsewhere(spec, context, "start")
     if current.health == NO_ROOTFS and starts and not _builds_rootfs(current):
         raise OperationError("start", "container", spec.name, what_is_wrong(current), "Mount or restore it first")
     return _plan_existing(spec, current, context)
@@ -80,6 +83,7 @@ def _plan_absent(spec: ContainerSpec, current: Observed, context: Context) -> Pl
             "destroy", "container", spec.name, f"clones depend on its files: {names}", "Destroy them first"
         )
     actions: List[Action] = []
+    refuse_started_elsewhere(spec, context, "destroy")
     if current.running:
         actions.append(make_action(spec, "stop"))
     names = ", ".join(snapshot.name for snapshot in current.snapshots)
@@ -120,7 +124,7 @@ def _plan_existing(spec: ContainerSpec, current: Observed, context: Context) -> 
     if moved_rootfs(spec, current):
         spec = replace(spec, settings=tuple(one for one in spec.settings if one.key != "lxc.rootfs.path"))
     document = converge(current.document, spec, None, context.flatten, context.host_id, context.taken_hwaddrs)
-    edited = document.render() != current.document.render()
+    edited = document is not current.document and document.render() != current.document.render()
     if current.health == UNREADABLE and not edited and spec.state != "stopped":
         raise OperationError(
             "manage",
@@ -140,7 +144,9 @@ def _plan_existing(spec: ContainerSpec, current: Observed, context: Context) -> 
         warnings += (f"The id map of '{spec.name}' changes, the owners of its files do not",)
     live = [key for key in keys if applies_live(key, context.cgroup) and document.get(key)]
     disturbing = [key for key in keys if _needs_restart(key) and key not in live] + list(context.pending)
-    target = TARGET.get(spec.state) or _SETTLES.get(current.state, "running")
+    # One that a killed run had stopped for a moment runs again.
+    again = current.again if spec.state == "present" and not current.running else ""
+    target = TARGET.get(spec.state) or again or _SETTLES.get(current.state, "running")
     restart = (
         current.running
         and target != "stopped"
@@ -155,16 +161,19 @@ def _plan_existing(spec: ContainerSpec, current: Observed, context: Context) -> 
     stop = current.running and (restart or spec.state == "stopped" or falls)
     actions: List[Action] = []
     if stop:
-        actions.append(make_action(spec, "stop"))
+        actions.append(make_action(spec, "stop", again="" if target == "stopped" else target))
     if edited:
         what = ", ".join(keys) or "the text"
         actions.append(make_action(spec, "configure", f"change {what} of '{spec.name}'", document=document))
     if current.running and not stop:
         actions += [_limit(spec, key, document.get(key) or "") for key in live]
-    power = restart or spec.state in TARGET
+    power = restart or spec.state in TARGET or bool(again)
     switches = _power(spec, "stopped" if stop else current.state, target) if power else []
     actions += switches
-    before, after = state_of(current), state_of(replace(current, document=document))
+    if current.again and "start" not in [action.verb for action in actions]:
+        actions.append(make_action(spec, "settle", f"remove the note of an interrupted restart of '{spec.name}'"))
+    before = state_of(current)
+    after = dict(before, config=document.render()) if edited else dict(before)
     after["state"] = target if stop or switches else current.state
     if edited and current.health == UNREADABLE:
         del after["problem"]

@@ -109,6 +109,8 @@ def _fits(hwaddr: str, pattern: str) -> bool:
 
 def _apply(document: ConfigDocument, setting: Setting) -> ConfigDocument:
     key, present = setting.key, document.values(setting.key)
+    if present and present == setting.values:
+        return document
     if setting.partial:
         values = [value for value in present if not any(same_values(key, [value], [gone]) for gone in setting.remove)]
         for value in setting.add:
@@ -134,7 +136,9 @@ def _removed(document: ConfigDocument, key: str) -> ConfigDocument:
 
 def _fulfils(key: str, present: Sequence[str], wanted: Sequence[str]) -> bool:
     """Whether nothing is to be written. An address with x digits, which liblxc fills in on each load, is none."""
-    if key.endswith(".hwaddr") and any("x" in one.lower() for one in present) and list(present) != list(wanted):
+    if tuple(present) == tuple(wanted):
+        return True
+    if key.endswith(".hwaddr") and any("x" in one.lower() for one in present):
         return False
     return same_values(key, present, wanted)
 

@@ -54,8 +54,12 @@ class Context:
     bad_rootfs: str = ""
     #: What is mounted where removing the container would delete.
     mounted: Tuple[str, ...] = ()
+    #: The other spelling of its lxcpath under which it runs, "" if it does not.
+    started_as: str = ""
     #: Why the rootfs must outlive the container, "" if it need not.
     rootfs_stays: str = ""
+    #: Containers that have the rootfs too, which are to be removed before this one.
+    leaving: Tuple[str, ...] = ()
     #: MAC addresses of other containers.
     taken_hwaddrs: Container[str] = frozenset()
     host_id: str = ""
@@ -89,6 +93,18 @@ def check_document(document: ConfigDocument, before: ConfigDocument, context: Co
                 f"liblxc would reject its config: {error.problem}",
                 f"Remove the line with 'config: {{{key}: null}}' or correct the file",
             ) from None
+
+
+def refuse_started_elsewhere(spec: ContainerSpec, context: Context, verb: str) -> None:
+    """Raises OperationError when the container runs under another spelling of its lxcpath, and so seems stopped."""
+    if context.started_as:
+        raise OperationError(
+            verb,
+            "container",
+            spec.name,
+            f"it runs: it was started with the lxcpath {context.started_as}, which is the same directory",
+            f"Write 'lxcpath: {context.started_as}'",
+        )
 
 
 def what_is_wrong(current: Observed) -> str:

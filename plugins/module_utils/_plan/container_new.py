@@ -15,7 +15,16 @@ from .._model.container import ContainerSpec
 from .._model.observed import OK, Observed
 from .._model.source import mask
 from .container_config import converge
-from .container_context import MAKING, TARGET, Context, check_document, make_action, what_is_left, what_is_wrong
+from .container_context import (
+    MAKING,
+    TARGET,
+    Context,
+    check_document,
+    make_action,
+    refuse_started_elsewhere,
+    what_is_left,
+    what_is_wrong,
+)
 from .container_drift import with_origin
 from .core import Action, Plan
 
@@ -35,6 +44,7 @@ def plan_new(spec: ContainerSpec, current: Observed, context: Context) -> Plan:
                 f"{what_is_wrong(current)}, and it runs",
                 "Stop it with lxc-stop first",
             )
+        refuse_started_elsewhere(spec, context, "repair")
         if current.dependants:
             names = ", ".join(f"'{other.name}'" for other in current.dependants)
             raise OperationError(

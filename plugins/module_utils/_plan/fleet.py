@@ -15,7 +15,7 @@ from .._model.container import ContainerSpec
 from .._model.fleet import Member
 from .._model.observed import OK, Observed, Reference, Rootfs
 from .container_config import Flatten
-from .container_context import MAKING, TARGET
+from .container_context import MAKING
 from .container_new import clone_store
 from .core import Plan
 
@@ -149,11 +149,3 @@ def schedule(
             phase.append(Turn(index, waits))
         phases.append(phase)
     return [phase for phase in (*phases, late) if phase]
-
-
-def settled(spec: ContainerSpec, plan: Plan) -> ContainerSpec:
-    """The declaration once the container was stopped on behalf of its plan: it runs again where the plan says so."""
-    if spec.state == "absent":
-        return spec
-    state = {"running": "started", "frozen": "frozen"}.get(str(plan.after.get("state")), "stopped")
-    return replace(spec, state=state) if TARGET.get(state) else spec

@@ -7,10 +7,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.locks import named_lock
 
 BUSYBOX = {"name": "busybox"}
 EMPTY = [{"type": "empty"}]
@@ -268,7 +273,7 @@ def test_a_failed_change_leaves_the_container_running(fleet, lab):
     fleet.task(BASE, {"name": "r", "state": "started", **CLONE})
     config = {"lxc.net.0.type": "veth", "lxc.net.0.link": "lvt-none"}
     failed = fleet.task({"name": "r", "config": config, "restart": "if_needed", "shutdown_timeout": 0}, fails=True)
-    assert "It runs again" in failed["msg"]
+    assert "'r' runs again" in failed["msg"]
     assert lab.state("r") == "RUNNING"
     assert lab.lines("r", "lxc.net.0.link") == []
 
@@ -324,3 +329,99 @@ def test_guests_are_waited_for_together(fleet, lab, bridge):
     failed = fleet.task({"names": ["w[1:2]"], "state": "started", "wait_for": ["ipv4"], "wait_timeout": 2}, fails=True)
     assert failed["counts"]["failed"] == 2
     assert failed.seconds < 20
+
+
+def test_a_directory_in_two_spellings_is_one(fleet, lab, lxcpaths):
+    link = lxcpaths() / "link"
+    link.symlink_to(lab.path)
+    fleet.task(BASE | {"state": "started"}, fleet="f")
+    other = {"lxcpath": str(link), "fleet": "f"}
+    listed = BASE | {"lxcpath": str(lab.path), "state": "started"}
+    assert not fleet.task(listed, **other, prune=True)["changed"]
+    twins = fleet.task(listed, BASE, **other, fails=True)
+    assert twins["path"] == "containers[1].lxcpath" and "is the same directory" in twins["msg"]
+    # Under the other name it seems to be stopped, and is neither destroyed nor started a second time.
+    for task in ({"state": "absent"}, {"state": "started"}):
+        for check in (True, False):
+            failed = fleet.task(BASE | task, **other, fails=True, check=check)
+            assert f"it was started with the lxcpath {lab.path}" in failed["msg"]
+    pruned = fleet.task(lxcpath=str(link), fleet="f", prune=True, fails=True)
+    assert "which is the same directory" in pruned["msg"]
+    assert lab.state("base") == "RUNNING"
+
+
+def test_a_container_stopped_for_a_change_by_a_killed_run_runs_again(fleet, lab, start_module):
+    fleet.task(BASE, {"names": ["k[1:3]"], "state": "started", **CLONE, "config": {"lxc.signal.halt": "SIGCONT"}})
+    change = {"config": {"lxc.prlimit.nofile": "2000"}, "restart": "if_needed", "shutdown_timeout": 4}
+    params = {"containers": [{"names": ["k[1:3]"], **change}], "lxcpath": str(lab.path), "workers": 3}
+    process = start_module("lxc_fleet", params)
+    deadline = time.monotonic() + 20
+    while len(list(lab.path.glob("*/.lightervisor.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    # What was asked of the guests is done without anybody waiting for it.
+    for name in ("k1", "k2", "k3"):
+        subprocess.run(["lxc-stop", "-k", "-P", str(lab.path), "-n", name], check=False, capture_output=True)
+    done = fleet.task({"names": ["k[1:3]"]})
+    assert [lab.state(name) for name in ("k1", "k2", "k3")] == ["RUNNING"] * 3
+    assert done["counts"]["start"] == 3
+    assert not list(lab.path.glob("*/.lightervisor.json"))
+    fleet.unchanged({"names": ["k[1:3]"]})
+
+
+def test_a_worker_that_is_killed_costs_one_container(fleet, lab, start_module):
+    hook = lab.path / "slow"
+    hook.write_text("#!/bin/sh\nsleep 0.5\n")
+    hook.chmod(0o755)
+    fleet.task(BASE, {"names": ["l[1:5]"], **CLONE, "config": {"lxc.hook.pre-start": str(hook)}})
+    many = {"names": ["l[1:5]"], "state": "started"}
+    params = {"containers": [many], "lxcpath": str(lab.path), "workers": 1, "on_error": "continue"}
+    process = start_module("lxc_fleet", params)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 20
+    while not (lab.state("l1") != "STOPPED" and children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    result = json.loads(out)
+    assert result["failed"] and result["counts"]["failed"] == 1
+    assert result["counts"]["changed"] == 4 and result["remaining"] == 0
+    (lost,) = (one for one in result["containers"] if one.get("failed"))
+    assert lost["msg"].startswith(
+        f"Cannot manage container '{lost['name']}': the process that worked on it was killed."
+    )
+    fleet.task(many)
+    fleet.unchanged(many)
+
+
+def test_one_that_cannot_be_destroyed_runs_again(fleet, lab):
+    fleet.task(BASE | {"state": "started"})
+    subprocess.run(["chattr", "+i", str(lab.path / "base")], check=True)
+    try:
+        failed = fleet.task(BASE | {"state": "absent", "shutdown_timeout": 0}, fails=True)
+    finally:
+        subprocess.run(["chattr", "-i", str(lab.path / "base")], check=True)
+    assert "'base' runs again" in failed["msg"]
+    assert lab.state("base") == "RUNNING"
+
+
+def test_a_check_run_predicts_that_nothing_is_begun(fleet, lab):
+    bad = {"name": "x", "clone": {"from": "nobody"}}
+    predicted, done = (fleet.task(BASE, bad, fails=True, check=check) for check in (True, False))
+    for key in ("changed", "containers", "counts", "diff", "remaining", "msg"):
+        assert predicted[key] == done[key], key
+    assert lab.names() == []
+
+
+def test_a_fleet_and_a_single_task_do_not_wait_for_each_other(fleet, lab, start_module):
+    """Both give ids away and lock the same container."""
+    new = {"name": "both", "template": BUSYBOX, "networks": EMPTY, "lxcpath": str(lab.path)}
+    with named_lock("host", "ids"):
+        single = start_module("lxc_container", new)
+        many = start_module("lxc_fleet", {"containers": [new, {**new, "name": "more"}]})
+        time.sleep(2)
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in (single, many)]
+    assert not any(result.get("failed") for result in results), results
+    firsts = {lab.lines(name, "lxc.idmap")[0].split()[2] for name in ("both", "more")}
+    assert len(firsts) == 2
