@@ -150,18 +150,19 @@ class ConfigDocument:
                 places.setdefault(line.key, []).append(index)
         return places
 
+    @cached_property
+    def _clears(self) -> bool:
+        """Whether a line has no value."""
+        return any(line.key is not None and not line.value for line in self.lines)
+
     def _alive(self, key: str) -> Tuple[List[int], int]:
         """The indexes of the lines that give `key` its values, and the first index where a new one would be heard."""
         places = self._places
         own = places.get(key, [])
         start = 0
-        for other in own:
-            if not self.lines[other].value:
-                start = other + 1
-        for clearer in _clearers(key):
-            for other in places.get(clearer, ()):
-                if not self.lines[other].value:
-                    start = max(start, other + 1)
+        if self._clears:
+            clearing = [index for other in (key, *_clearers(key)) for index in places.get(other, ())]
+            start = max([index + 1 for index in clearing if not self.lines[index].value], default=0)
         resetter = _resetter(key)
         if resetter in places:
             start = max(start, places[resetter][-1] + 1)
@@ -173,7 +174,7 @@ class ConfigDocument:
 
     def values(self, key: str) -> Tuple[str, ...]:
         """What liblxc holds for the key after the whole file: all values of a multi-valued key, else the last one."""
-        return tuple([self.lines[index].value for index in self._alive(key)[0]])
+        return tuple([self.lines[index].value for index in self._alive(key)[0]]) if key in self._places else ()
 
     def get(self, key: str) -> Optional[str]:
         """The last value, None without one."""
