@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._model.observed import CREATING, PARTIAL, Reference, Rootfs, Snapshot
 from .._model.rootfs import parse_rootfs
+from .files import read_regular, read_text
 from .processes import is_of_host
 
 #: `struct flock` of 64 bit file offsets: type, whence, start, length, pid.
@@ -28,8 +29,7 @@ _UNLINK_DELAY = 0.005
 def read_small(path: str) -> Optional[str]:
     """The text of a file of liblxc's own, None when there is none or it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read()
+        return read_regular(path)[0].decode("utf-8", "surrogateescape")
     except OSError:
         return None
 
@@ -77,7 +77,7 @@ def _listed_as_locked(path: str) -> Optional[bool]:
     except OSError:
         return False
     # The device is not compared: btrfs and overlayfs report another one here than stat does.
-    lines = (read_small("/proc/locks") or "").splitlines()
+    lines = (read_text("/proc/locks") or "").splitlines()
     return any(word.rpartition(":")[2] == inode for line in lines for word in line.split() if word.count(":") == 2)
 
 
@@ -157,12 +157,12 @@ def read_dependants(lxcpath: str, name: str) -> Tuple[Reference, ...]:
 def _depends(clone: Reference, lxcpath: str, name: str) -> bool:
     """Whether `lxc_rdepends` of the clone names this container. One that can't be read counts as if it did."""
     try:
-        with open(os.path.join(clone.lxcpath, clone.name, "lxc_rdepends"), errors="surrogateescape") as stream:
-            references = parse_references(stream.read())
+        content = read_regular(os.path.join(clone.lxcpath, clone.name, "lxc_rdepends"))[0]
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
+    references = parse_references(content.decode("utf-8", "surrogateescape"))
     place = os.path.realpath(lxcpath)
     return any(other.name == name and os.path.realpath(other.lxcpath) == place for other in references)
 
