@@ -11,17 +11,16 @@ a new container of the same name, after lxc-destroy.
 from __future__ import annotations
 
 import os
-import stat
 from typing import List
 
-from .container_dir import list_folders, read_small
-
-FILE = ".lightervisor-fleet"
+from .files import read_regular
+from .journal import MARK, unfinished
 
 
 def write_mark(folder: str, fleet: str) -> None:
     """Mark the container in this directory as made by the fleet."""
-    fd = os.open(os.path.join(folder, FILE), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(os.path.join(folder, MARK), flags, 0o600)
     try:
         os.write(fd, f"{fleet}\n".encode())
     finally:
@@ -29,19 +28,33 @@ def write_mark(folder: str, fleet: str) -> None:
 
 
 def marked(lxcpath: str, fleet: str) -> List[str]:
-    """The names of the containers in this lxcpath that the fleet has made, sorted."""
+    """The names of the containers in this lxcpath that the fleet has made, sorted.
+
+    With those that a killed run has left in a hidden directory, half made or half removed.
+    """
+    hidden = os.path.basename(unfinished(""))
+    found = []
     try:
-        return sorted(name for name in list_folders(lxcpath) if _is_marked(os.path.join(lxcpath, name), fleet))
+        with os.scandir(lxcpath) as entries:
+            folders = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
     except FileNotFoundError:
         return []
+    for folder in folders:
+        name = folder
+        if folder.startswith("."):
+            name = folder[len(hidden) :]
+            # A container of that name, made by whomever, is none of what is hidden.
+            if not folder.startswith(hidden) or os.path.lexists(os.path.join(lxcpath, name)):
+                continue
+        if _is_marked(os.path.join(lxcpath, folder), fleet):
+            found.append(name)
+    return sorted(found)
 
 
 def _is_marked(folder: str, fleet: str) -> bool:
-    path = os.path.join(folder, FILE)
     try:
-        found = os.lstat(path)
+        content, status = read_regular(os.path.join(folder, MARK))
     except OSError:
         return False
     # The directory may belong to the guest's root, who shall not have containers pruned.
-    own = found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode)
-    return own and read_small(path) == f"{fleet}\n"
+    return status.st_uid == os.geteuid() and content == f"{fleet}\n".encode()
