@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Dict, Tuple, Union
+from typing import Dict, List, Tuple, Union
+
+from .trees import Place
 
 #: (device, inode) of a file with several names -> where its copy is.
 _Links = Dict[Tuple[int, int], str]
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -23,15 +24,32 @@ def copy_tree(source: str, target: str) -> None:
     Owners, modes, times of modification, extended attributes, holes and hard links are kept; no symbolic link is
     followed. Access control lists are not copied: rsync does so with -A only. Raises OSError.
     """
-    from_fd = os.open(source, _FOLDER)
+    origin = Place(source)
     try:
-        to_fd = os.open(target, _FOLDER)
-        try:
-            _copy_folder(from_fd, to_fd, {})
-        finally:
-            os.close(to_fd)
+        copy = Place(target)
+    except BaseException:
+        origin.close()
+        raise
+    links: _Links = {}
+    try:
+        left = [_copy_files(origin.fd, copy.fd, links)]
+        while True:
+            if left[-1]:
+                name = left[-1].pop()
+                os.mkdir(name, 0o700, dir_fd=copy.fd)
+                origin.enter(name)
+                copy.enter(name)
+                left.append(_copy_files(origin.fd, copy.fd, links))
+                continue
+            _finish(origin.fd, copy.fd, os.fstat(origin.fd))
+            left.pop()
+            if not left:
+                return
+            origin.leave()
+            copy.leave()
     finally:
-        os.close(from_fd)
+        origin.close()
+        copy.close()
 
 
 def copy_xattrs(source: Union[int, str], target: Union[int, str], without: Tuple[str, ...]) -> None:
@@ -48,23 +66,16 @@ def copy_xattrs(source: Union[int, str], target: Union[int, str], without: Tuple
             os.setxattr(target, name, os.getxattr(source, name, **follow), **follow)
 
 
-def _copy_folder(from_fd: int, to_fd: int, links: _Links) -> None:
+def _copy_files(from_fd: int, to_fd: int, links: _Links) -> List[str]:
+    """Copy what is no directory, and say what is one."""
+    folders = []
     for name in os.listdir(from_fd):
         found = os.stat(name, dir_fd=from_fd, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            os.mkdir(name, 0o700, dir_fd=to_fd)
-            inner_from = os.open(name, _FOLDER, dir_fd=from_fd)
-            try:
-                inner_to = os.open(name, _FOLDER, dir_fd=to_fd)
-                try:
-                    _copy_folder(inner_from, inner_to, links)
-                finally:
-                    os.close(inner_to)
-            finally:
-                os.close(inner_from)
+            folders.append(name)
         else:
             _copy_other(from_fd, to_fd, name, found, links)
-    _finish(from_fd, to_fd, os.fstat(from_fd))
+    return folders
 
 
 def _copy_other(from_fd: int, to_fd: int, name: str, found: os.stat_result, links: _Links) -> None:
