@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable, Optional, Set, Tuple
+from typing import Dict, Iterable, Iterator, Optional, Set, Tuple
 
 from .._model.observed import ABSENT, Observed
 
@@ -50,18 +50,27 @@ class RootfsUsers:
 
     def other_user(self, observed: Observed) -> str:
         """The name of another container whose files include this one's rootfs or lie in it, "" if there is none."""
-        path, name = observed.rootfs.path, observed.name
-        if not path.startswith("/"):
-            return self._another(self._named.get(path, ()), name)
-        chain = self._chain(os.path.realpath(path))
-        for inode in chain:
-            found = self._another(self._holders.get(inode, ()), name)
+        for names in self._sharing(observed):
+            found = min((name for name in names if name != observed.name and name not in self._gone), default="")
             if found:
                 return found
-        return self._another(self._within.get(chain[0], ()), name) if chain else ""
+        return ""
 
-    def _another(self, names: Iterable[str], name: str) -> str:
-        return min((other for other in names if other != name and other not in self._gone), default="")
+    def leaving(self, observed: Observed) -> Tuple[str, ...]:
+        """The names of those of them that were left out with `forget`."""
+        names = {name for names in self._sharing(observed) for name in names if name in self._gone}
+        return tuple(sorted(names - {observed.name}))
+
+    def _sharing(self, observed: Observed) -> Iterator[Iterable[str]]:
+        path = observed.rootfs.path
+        if not path.startswith("/"):
+            yield self._named.get(path, ())
+            return
+        chain = self._chain(os.path.realpath(path))
+        for inode in chain:
+            yield self._holders.get(inode, ())
+        if chain:
+            yield self._within.get(chain[0], ())
 
     def _chain(self, path: str) -> Tuple[Inode, ...]:
         """The inodes of a path without links and of all directories above it, itself first; () if it does not exist."""
@@ -77,4 +86,3 @@ class RootfsUsers:
         chain = ((found.st_dev, found.st_ino), *above)
         self._chains[path] = chain
         return chain
-
