@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._domain.container import ContainerDomain
+from ansible_collections.lightervisor.lxc.plugins.module_utils._engine import carry_out
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import OperationError
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host import direct_clone, journal, lifecycle
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.copy_tree import copy_tree
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.direct_clone import (
     can_clone_directly,
     clone_directly,
-    forget_clone,
+    forget_clones,
     register_clones,
 )
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import observe
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.trees import Place, remove_tree
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.clone_document import copied_document
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.container import ContainerSpec
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import Reference
@@ -313,10 +319,165 @@ def test_names_are_noted_once_and_taken_back(busybox, lxcpath):
     assert (lxcpath / "web/lxc_snapshots").read_text() == lines
     assert (lxcpath / "base/lxc_snapshots").read_text() == f"{lxcpath}\nweb\n{lines}"
     assert observe("web", str(lxcpath)).dependants == ()
-    for one in names:
-        forget_clone(web, one)
+    (lxcpath / names[1].name).mkdir()
+    forget_clones(web, names)
+    assert (lxcpath / "web/lxc_snapshots").read_text() == f"{lxcpath}\n{names[1].name}\n", "that one is there"
+    (lxcpath / names[1].name).rmdir()
+    forget_clones(web, names)
     assert not (lxcpath / "web/lxc_snapshots").exists()
     assert (lxcpath / "base/lxc_snapshots").read_text() == f"{lxcpath}\nweb\n"
+
+
+def test_a_name_that_was_taken_out_meanwhile_is_noted_again(busybox, lxcpath, monkeypatch):
+    """A run beside this one may take out what it does not find yet."""
+    busybox("base")
+    spec = spec_of(lxcpath)
+    itself = Reference(spec.lxcpath, spec.name)
+    made = direct_clone.clone_directly
+
+    def beside(*args: Any) -> None:
+        forget_clones(observe("base", str(lxcpath)), [itself])
+        made(*args)
+
+    monkeypatch.setattr(direct_clone, "clone_directly", beside)
+    carry_out(ContainerDomain(replace(spec, idmap=())))
+    assert observe("base", str(lxcpath)).dependants == (itself,)
+
+
+def test_nothing_is_written_where_the_clone_is_noted_already(busybox, lxcpath):
+    busybox("base")
+    clone(spec_of(lxcpath))
+    before = (lxcpath / "base/lxc_snapshots").stat().st_ino
+    register_clones(observe("base", str(lxcpath)), [Reference(str(lxcpath), OURS)])
+    assert (lxcpath / "base/lxc_snapshots").stat().st_ino == before
+    # The end of another's name is not its own.
+    register_clones(observe("base", str(lxcpath)), [Reference(str(lxcpath), OURS[4:])])
+    assert len((lxcpath / "base/lxc_snapshots").read_text().splitlines()) == 4
+
+
+def test_only_directories_of_containers_are_believed_to_be_origins(busybox, lxcpath, tmp_path):
+    """The file may be the guest's."""
+    busybox("base")
+    tool("lxc-copy", "-s", "-P", lxcpath, "-n", "base", "-N", "web")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (lxcpath / "link").symlink_to(outside)
+    bad = f"{lxcpath}/base/..\n../{tmp_path.name}/outside\nrelative\nname\n{lxcpath}\n..\n"
+    linked = f"{lxcpath}\nlink\n{lxcpath}\nnone\n"
+    good = f"{lxcpath}\nbase\n"
+    (lxcpath / "web/lxc_rdepends").write_text(f"{bad}{linked}{good}")
+    before = sorted(tmp_path.rglob("*"))
+    clone(spec_of(lxcpath, "web"))
+    assert (lxcpath / OURS / "lxc_rdepends").read_text() == f"{linked}{good}{lxcpath}\nweb\n"
+    assert (lxcpath / "web/lxc_snapshots").read_text() == f"{lxcpath}\n{OURS}\n"
+    lifecycle.discard(spec_of(lxcpath))
+    assert not (lxcpath / "web/lxc_snapshots").exists()
+    assert not Path("/run/lxc/lock/relative").exists()
+    assert [path for path in sorted(tmp_path.rglob("*")) if lxcpath not in path.parents] == [
+        path for path in before if lxcpath not in path.parents
+    ]
+
+
+def test_files_in_a_guests_directory_are_not_waited_for(busybox, lxcpath):
+    busybox("base")
+    clone(spec_of(lxcpath))
+    os.mkfifo(lxcpath / "base/lxc_rdepends")
+    with pytest.raises(OperationError, match="it is not a regular file"):
+        clone(spec_of(lxcpath, name="other"))
+    (lxcpath / "base/lxc_rdepends").unlink()
+    (lxcpath / "base/lxc_snapshots").unlink()
+    os.mkfifo(lxcpath / "base/lxc_snapshots")
+    assert observe("base", str(lxcpath)).dependants == ()
+    assert refused(spec_of(lxcpath))
+    (lxcpath / "base/lxc_snapshots").unlink()
+    (lxcpath / "base/lxc_snapshots").symlink_to("/etc/passwd")
+    assert refused(spec_of(lxcpath))
+    (lxcpath / OURS / "lxc_rdepends").unlink()
+    os.mkfifo(lxcpath / OURS / "lxc_rdepends")
+    lifecycle.discard(spec_of(lxcpath))
+    assert sorted(os.listdir(lxcpath)) == ["base"]
+
+
+@pytest.mark.parametrize("change", ["start", "config", "rootfs", "note"])
+def test_an_origin_that_has_changed_since_it_was_read(busybox, lxcpath, change):
+    busybox("base")
+    spec, origin = spec_of(lxcpath), observe("base", str(lxcpath))
+    said = "it has changed since it was read. Run it again"
+    if change == "start":
+        tool("lxc-start", "-P", lxcpath, "-n", "base")
+        said = "it is running, and only a stopped container's files hold still. Stop it for the time of the clone"
+    elif change == "config":
+        (lxcpath / "base/config").write_text((lxcpath / "base/config").read_text() + "lxc.start.auto = 1\n")
+    elif change == "rootfs":
+        (lxcpath / "base/rootfs").rename(lxcpath / "base/elsewhere")
+    else:
+        journal.begin(str(lxcpath / "base"), "destroy")
+    with pytest.raises(OperationError, match=f"^Cannot clone container 'base': {said}"):
+        clone_directly(spec, origin, copied_document(spec, origin, "overlay").render())
+    assert os.listdir(lxcpath) == ["base"]
+
+
+def test_depth_does_not_matter(tmp_path):
+    """A guest can nest more directories than a process may have open, or a recursion has levels."""
+    top, copy = tmp_path / "top", tmp_path / "copy"
+    depth = 2500
+    top.mkdir()
+    copy.mkdir()
+    deep = """
+import os, sys
+os.chdir(sys.argv[1])
+for level in range(int(sys.argv[2])):
+    os.mkdir("d", 0o750)
+    os.close(os.open("f", os.O_CREAT | os.O_WRONLY, 0o640))
+    os.chdir("d")
+"""
+    count = """
+import os, sys
+os.chdir(sys.argv[1])
+level = 0
+while os.path.isdir("d"):
+    level += os.stat("f").st_mode == 0o100640 and os.stat("d").st_mode == 0o40750
+    os.chdir("d")
+print(level)
+"""
+    tool(sys.executable, "-c", deep, top, depth)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        copy_tree(str(top), str(copy))
+        assert tool(sys.executable, "-c", count, copy).strip() == str(depth)
+        for tree_of in (top, copy):
+            remove_tree(str(tree_of))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        subprocess.run(["rm", "-rf", str(top), str(copy)], check=True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_removal_follows_no_link_and_leaves_what_is_moved_away(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    top = tmp_path / "top"
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/link").symlink_to(outside)
+    (top / "a/b/link").symlink_to(outside / "precious")
+    os.mkfifo(top / "fifo")
+    place = Place(str(top))
+    place.enter("a")
+    with pytest.raises(OSError):
+        place.enter("link")
+    place.enter("b")
+    (top / "a/b").rename(outside / "b")
+    with pytest.raises(OSError, match="moved"):
+        place.leave()
+    place.close()
+    remove_tree(str(top))
+    assert sorted(os.listdir(outside)) == ["b", "precious"]
+    (tmp_path / "link").symlink_to(outside)
+    with pytest.raises(OSError):
+        remove_tree(str(tmp_path / "link"))
+    assert sorted(os.listdir(outside)) == ["b", "precious"]
 
 
 def test_origins_that_only_lxc_copy_can_clone(busybox, lxcpath, lxcpaths):

@@ -15,19 +15,21 @@ import fcntl
 import os
 import stat
 import struct
-from typing import Callable, List, Sequence, Tuple
 
 from .._errors import InputError, OperationError
 from .._model.clone_document import is_reproducible
 from .._model.container import ContainerSpec
 from .._model.idmap import parse_idmap
-from .._model.observed import Observed, Reference
+from .._model.observed import Observed
 from .clone_hostname import cover_hostname, hostname_fits, rewrite_hostname, write_new
-from .container_dir import parse_references
-from .disklock import disk_lock
-from .files import read_text, write_atomic
-from .journal import unfinished
+from .command_socket import is_active
+from .dependants import forget_clones, rdepends_of_clone, register_clones
+from .files import read_regular, read_text
+from .journal import RESTART, read_journal, unfinished
 from .mounts import filesystem_of
+from .trees import remove_tree
+
+__all__ = ["can_clone_directly", "clone_directly", "forget_clones", "register_clones"]
 
 #: File systems that can hold the upper layer of an overlay on every kernel in use.
 _UPPER = ("ext4", "xfs", "btrfs", "tmpfs", "ext3", "ext2", "f2fs")
@@ -66,56 +68,9 @@ def can_clone_directly(spec: ContainerSpec, origin: Observed, store: str) -> boo
 def _counts_only(path: str) -> bool:
     """Whether it is the file of liblxc before 1.1, which held the number of the clones."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read(16).lstrip()[:1].isdigit()
+        return read_regular(path)[0].lstrip()[:1].isdigit()
     except FileNotFoundError:
         return False
-
-
-def register_clones(origin: Observed, clones: Sequence[Reference]) -> None:
-    """Note containers that are about to be made with the origin, and with those whose files it shares itself.
-
-    As long as they are not there, liblxc's lists name them for nothing, which `read_dependants` does not believe.
-    """
-
-    def with_clones(pairs: List[Reference]) -> List[Reference]:
-        known = set(pairs)
-        return pairs + [clone for clone in dict.fromkeys(clones) if clone not in known]
-
-    _change_dependants(origin, with_clones)
-
-
-def is_registered(origin: Observed, clone: Reference) -> bool:
-    """Whether all whose files the clone shares know of it. A run beside this one may take out what is not there yet."""
-    entry = f"\n{clone.lxcpath}\n{clone.name}\n"
-    ancestors = (os.path.join(one.lxcpath, one.name) for one in parse_references(_origins(origin)[0]))
-    texts = (read_text(os.path.join(folder, "lxc_snapshots")) for folder in ancestors if os.path.isdir(folder))
-    return all(entry in f"\n{text}" for text in texts)
-
-
-def forget_clone(origin: Observed, clone: Reference) -> None:
-    """Take back what `register_clones` has noted of a container that could not be made."""
-    _change_dependants(origin, lambda pairs: [pair for pair in pairs if pair != clone])
-
-
-def _change_dependants(origin: Observed, change: Callable[[List[Reference]], List[Reference]]) -> None:
-    """See mod_all_rdeps in lxccontainer.c: `lxc_snapshots` of all that lxc_rdepends of the clone will name."""
-    for lxcpath, name in dict.fromkeys((one.lxcpath, one.name) for one in parse_references(_origins(origin)[0])):
-        folder = os.path.join(lxcpath, name)
-        if not os.path.isdir(folder):
-            continue
-        path = os.path.join(folder, "lxc_snapshots")
-        with disk_lock(lxcpath, name):
-            rows = (read_text(path) or "").splitlines()
-            before = [Reference(one, two) for one, two in zip(rows[::2], rows[1::2])]
-            after = change(before)
-            if after == before:
-                continue
-            if after:
-                text = "".join(f"{one.lxcpath}\n{one.name}\n" for one in after)
-                write_atomic(path, text, mode=None if rows else 0o644)
-            else:
-                os.unlink(path)
 
 
 def clone_directly(spec: ContainerSpec, origin: Observed, text: str, mark: str = "") -> None:
@@ -124,24 +79,42 @@ def clone_directly(spec: ContainerSpec, origin: Observed, text: str, mark: str =
     It is prepared under a hidden name and appears by a rename, so that nobody ever sees a half of it. `register_clones`
     has been told of it. `mark` is the fleet that makes it.
     """
+    _refuse_changed(origin)
     folder = os.path.join(spec.lxcpath, spec.name)
     prepared = unfinished(folder)
     try:
         _make_folder(prepared)
         try:
-            _fill(spec, origin, prepared, text)
             if mark:
                 from .fleet_marks import write_mark
 
+                # First, so that what a killed run leaves can be told as the fleet's.
                 write_mark(prepared, mark)
+            _fill(spec, origin, prepared, text)
             os.rename(prepared, folder)
         except BaseException:
-            _remove(prepared)
+            remove_tree(prepared)
             raise
     except OSError as error:
         cause = f"{folder} holds files already" if os.path.lexists(folder) else error.strerror or str(error)
         where = f": {error.filename}" if error.filename and not os.path.lexists(folder) else ""
         raise OperationError("clone", "container", spec.name, cause + where, "Run it again") from error
+
+
+def _refuse_changed(origin: Observed) -> None:
+    """Raises OperationError when the origin is not as it was read, which may have been long ago."""
+    folder, name = f"{origin.lxcpath}/{origin.name}", origin.name
+    if is_active(origin.lxcpath, name):
+        cause = "it is running, and only a stopped container's files hold still"
+        raise OperationError("clone", "container", name, cause, "Stop it for the time of the clone")
+    layers = origin.rootfs.lower or (origin.rootfs.path,)
+    as_read = (
+        read_text(f"{folder}/config") == origin.document.render()
+        and read_journal(folder).get("operation") in (None, RESTART)
+        and all(os.path.isdir(layer) for layer in layers)
+    )
+    if not as_read:
+        raise OperationError("clone", "container", name, "it has changed since it was read", "Run it again")
 
 
 def _make_folder(path: str) -> None:
@@ -152,21 +125,15 @@ def _make_folder(path: str) -> None:
             os.mkdir(path, 0o770)
         except FileExistsError:
             # Only a run that was killed while it held the lock leaves one, and nobody has ever used what is in it.
-            _remove(path)
+            remove_tree(path)
             os.mkdir(path, 0o770)
     finally:
         os.umask(mask)
 
 
-def _remove(path: str) -> None:
-    import shutil
-
-    shutil.rmtree(path)
-
-
 def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None:
     write_new(f"{folder}/config", text.encode("utf-8", "surrogateescape"), 0o660)
-    rdepends, mode = _origins(origin)
+    rdepends, mode = rdepends_of_clone(origin)
     if rdepends:
         write_new(f"{folder}/lxc_rdepends", rdepends.encode("utf-8", "surrogateescape"), 0o666)
         if mode:
@@ -198,19 +165,6 @@ def _fill(spec: ContainerSpec, origin: Observed, folder: str, text: str) -> None
             copy_tree(origin.rootfs.path, delta)
         if not keeps_name and not rewrite_hostname(delta, spec.name):
             cover_hostname((origin.rootfs.lower or (origin.rootfs.path,))[0], delta, spec.name)
-
-
-def _origins(origin: Observed) -> Tuple[str, int]:
-    """What lxc_rdepends of a clone says: what its origin's says, and the origin if its files are shared.
-
-    And the mode of the origin's file, which is its copy's too; 0 if it has none.
-    """
-    path = os.path.join(origin.lxcpath, origin.name, "lxc_rdepends")
-    text, mode = read_text(path), 0
-    if text is not None:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-    shares = "" if origin.rootfs.backingstore == "btrfs" else f"{origin.lxcpath}\n{origin.name}\n"
-    return (text or "") + shares, mode
 
 
 def _snapshot(source: str, folder: str) -> None:

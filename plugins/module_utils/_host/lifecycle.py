@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import Optional, Sequence, Tuple
 
@@ -15,18 +14,21 @@ from .._errors import OperationError
 from .._model.config import ConfigDocument
 from .._model.container import ContainerSpec
 from .._model.idmap import parse_idmap
-from .._model.observed import OK, Observed
+from .._model.observed import OK, Observed, Reference
 from .._model.source import mask
 from . import journal
 from .commands import Finished, run, why
 from .config_check import as_file
-from .disklock import disk_lock
-from .files import read_text, write_atomic
+from .dependants import forget_dependency
 from .mounts import mounted_in
 from .observe import observe
 from .removal import drop_stale_dependants, folder_of, in_the_way, kept_places, lies_in, reason_to_keep, untouched
 from .shift import shift_tree
+from .trees import remove_tree
+from .wait import wait_until
 
+#: Seconds for those to go that share their rootfs with one that is destroyed.
+LEAVING_S = 10.0
 #: What a privileged container's ids amount to.
 _IDENTITY = ("u 0 0 4294967295", "g 0 0 4294967295")
 #: What makes a directory a container, and goes with the definition wherever the rootfs is.
@@ -113,14 +115,18 @@ def _mapped_root(idmap: Sequence[str]) -> Tuple[int, int]:
     return chosen.to_host("u", 0) or 0, chosen.to_host("g", 0) or 0
 
 
-def destroy(spec: ContainerSpec, snapshots: bool = False, stays: Optional[str] = None) -> None:
+def destroy(
+    spec: ContainerSpec, snapshots: bool = False, stays: Optional[str] = None, leaving: Sequence[str] = ()
+) -> None:
     """Destroy a stopped container, with its snapshots if told. Raises OperationError.
 
     By lxc-destroy, unless all that would do is to remove the directory. When that fails the note stays, unless it
-    provably had not begun to delete. `stays` is what `reason_to_keep` says, if that is known.
+    provably had not begun to delete. `stays` is what `reason_to_keep` says, if that is known, of the time when the
+    containers `leaving` are gone, which have the rootfs too.
     """
     folder = directory(spec.lxcpath, spec.name)
     before = observe(spec.name, spec.lxcpath)
+    _expect_gone(spec, before, leaving)
     mounted = in_the_way(before, stays)
     if mounted:
         raise OperationError("destroy", "container", spec.name, f"{mounted[0]} is mounted in it", "Unmount it first")
@@ -140,6 +146,19 @@ def destroy(spec: ContainerSpec, snapshots: bool = False, stays: Optional[str] =
         raise OperationError("destroy", "container", spec.name, why(finished))
 
 
+def _expect_gone(spec: ContainerSpec, observed: Observed, leaving: Sequence[str]) -> None:
+    """Raises OperationError when one of those is still there whose removal has begun before this one's."""
+
+    def there() -> Optional[str]:
+        configs = {name: os.path.join(directory(spec.lxcpath, name), "config") for name in leaving}
+        return next((name for name, config in configs.items() if os.path.lexists(config)), None)
+
+    # Another process may be at it at this moment.
+    if not wait_until(lambda: there() is None, LEAVING_S):
+        cause = f"its rootfs {observed.rootfs.path} belongs to '{there()}' too, which could not be removed before it"
+        raise OperationError("destroy", "container", spec.name, cause, "Remove that first")
+
+
 def undefine(spec: ContainerSpec, observed: Observed) -> None:
     """Remove a container's definition without liblxc, with its directory, but for a rootfs that must be kept.
 
@@ -156,8 +175,8 @@ def undefine(spec: ContainerSpec, observed: Observed) -> None:
     if not stays:
         _take_away(spec)
         return
-    _forget_dependency(spec, folder)
-    for name in sorted(os.listdir(folder), key=lambda name: name == "config"):
+    forget_dependency(Reference(spec.lxcpath, spec.name), folder)
+    for name in sorted(os.listdir(folder), key=lambda name: (name == journal.MARK, name == "config")):
         if name not in stays:
             _remove(os.path.join(folder, name))
 
@@ -189,42 +208,19 @@ def _is_one_directory(observed: Observed) -> bool:
 def _take_away(spec: ContainerSpec) -> None:
     """Remove the container's directory and its name from the list of its origin's dependants.
 
-    First it gets a hidden name: a run that is killed halfway leaves what the next one knows to be going.
+    First it gets a hidden name: a run that is killed halfway leaves what the next one knows to be going. Its fleet's
+    mark goes last, so that a fleet that lists it no more still finds it.
     """
-    folder = directory(spec.lxcpath, spec.name)
+    folder, itself = directory(spec.lxcpath, spec.name), Reference(spec.lxcpath, spec.name)
     going = journal.unfinished(folder)
     if os.path.lexists(folder):
         if os.path.lexists(going):
-            _forget_dependency(spec, going)
+            forget_dependency(itself, going)
             _remove(going)
         _refuse_mounts(folder)
         os.rename(folder, going)
-    _forget_dependency(spec, going)
+    forget_dependency(itself, going)
     _remove(going)
-
-
-def _forget_dependency(spec: ContainerSpec, folder: str) -> None:
-    """Take the container out of lxc_snapshots of those it depends on, which lxc_rdepends names in pairs of lines."""
-    lines = (read_text(os.path.join(folder, "lxc_rdepends")) or "").splitlines()
-    entry = f"{spec.lxcpath}\n{spec.name}\n"
-    for lxcpath, name in zip(lines[::2], lines[1::2]):
-        path = os.path.join(lxcpath, name, "lxc_snapshots")
-        with disk_lock(lxcpath, name):
-            listed = read_text(path)
-            if listed is None or entry not in listed:
-                continue
-            kept = "".join(f"{one}\n" for one in _without(listed.splitlines(), [spec.lxcpath, spec.name]))
-            if not kept:
-                os.unlink(path)
-            elif kept != listed:
-                write_atomic(path, kept, durable=False)
-
-
-def _without(rows: Sequence[str], pair: Sequence[str]) -> Sequence[str]:
-    """The rows less those pairs of them that are `pair`."""
-    return [
-        row for index in range(0, len(rows), 2) if rows[index : index + 2] != pair for row in rows[index : index + 2]
-    ]
 
 
 def _remove(path: str) -> None:
@@ -235,7 +231,7 @@ def _remove(path: str) -> None:
         os.unlink(path)
         return
     _refuse_mounts(path)
-    shutil.rmtree(path)
+    remove_tree(path, last=[journal.MARK])
 
 
 def _refuse_mounts(path: str) -> None:

@@ -145,7 +145,7 @@ def untouched(observed: Observed, since: int) -> bool:
             for place, _folders, _files in os.walk(top, onerror=_fail):
                 if os.lstat(place).st_ctime_ns >= since:
                     return False
-    except OSError:
+    except (OSError, RecursionError):
         return False
     return True
 
