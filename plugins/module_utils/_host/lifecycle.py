@@ -28,7 +28,7 @@ from .trees import remove_tree
 from .wait import wait_until
 
 #: Seconds for those to go that share their rootfs with one that is destroyed.
-LEAVING_S = 10.0
+LEAVING_S = 5.0
 #: What a privileged container's ids amount to.
 _IDENTITY = ("u 0 0 4294967295", "g 0 0 4294967295")
 #: What makes a directory a container, and goes with the definition wherever the rootfs is.

@@ -11,10 +11,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Iterator
 
 import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import OperationError
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.journal import read_journal
 
 EMPTY = [{"type": "empty"}]
 BUSYBOX = {"name": "busybox"}
@@ -340,3 +343,62 @@ def test_lost_rootfs_line_is_no_half_made_clone(lab, host_name):
     assert f"lxc.rootfs.path = dir:{lab.path}/c/rootfs" in done["msg"]
     lab.task("c", config={"lxc.rootfs.path": f"dir:{lab.path}/c/rootfs"}, state="started")
     assert (lab.path / "c" / "rootfs" / "data").read_text() == "precious"
+
+
+def test_rootfs_of_one_that_was_to_go_first_and_did_not(lab, run_module):
+    lab.make("owner")
+    lab.make("user")
+    text = lab.config("user").replace(f"{lab.path}/user/rootfs", f"{lab.path}/owner/rootfs")
+    (lab.path / "user" / "config").write_text(text)
+    names = [{"name": name, "state": "absent"} for name in ("user", "owner")]
+    params = {"containers": names, "lxcpath": str(lab.path), "on_error": "continue"}
+    subprocess.run(["chattr", "+i", str(lab.path / "user")], check=True)
+    try:
+        done = run_module("lxc_fleet", params, fails=True)
+    finally:
+        subprocess.run(["chattr", "-i", str(lab.path / "user")], check=True)
+    said = {one["name"]: one["msg"] for one in done["containers"]}
+    place = f"its rootfs {lab.path}/owner/rootfs belongs to 'user' too, which could not be removed before it"
+    assert said["owner"] == f"Cannot destroy container 'owner': {place}. Remove that first"
+    assert "user" in said
+    assert (lab.path / "owner" / "rootfs" / "bin" / "busybox").exists()
+    run_module("lxc_fleet", params, fails=False)
+    assert lab.names() == []
+
+
+def test_guests_that_nest_directories_deeply(lab):
+    deep = "import os, sys\nos.chdir(sys.argv[1])\nfor level in range(1500):\n os.mkdir('d')\n os.chdir('d')"
+    for name in ("c", "half"):
+        lab.make(name)
+        subprocess.run([sys.executable, "-c", deep, str(lab.path / name / "rootfs")], check=True)
+    (lab.path / "half" / "partial").touch()
+    try:
+        for name in ("c", "half"):
+            lab.task(name, state="absent")
+        assert os.listdir(lab.path) == []
+    finally:
+        subprocess.run(["rm", "-rf", *map(str, lab.path.glob("*/rootfs/d"))], check=True)
+
+
+def test_notes_of_a_guest_neither_hang_nor_lead_anywhere(lab, tmp_path):
+    """The container's directory belongs to the guest's root."""
+    lab.make()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    note = lab.path / "c" / ".lightervisor.json"
+    note.write_text(json.dumps({"operation": "create", "rootfs": str(outside)}))
+    os.chown(note, 100000, 100000)
+    assert read_journal(str(lab.path / "c")) == {"operation": "create"}
+    note.unlink()
+    (tmp_path / "mine").write_text(json.dumps({"operation": "create", "rootfs": str(outside)}))
+    note.symlink_to(tmp_path / "mine")
+    with pytest.raises(OperationError):
+        read_journal(str(lab.path / "c"))
+    note.unlink()
+    os.mkfifo(note)
+    assert "it is not a regular file" in lab.refused("c", state="started")["msg"]
+    note.unlink()
+    note.write_text("[" * 100000)
+    assert read_journal(str(lab.path / "c")) == {"operation": "unknown"}
+    lab.task("c", state="absent")
+    assert outside.exists() and lab.names() == []
