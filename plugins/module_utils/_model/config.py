@@ -13,77 +13,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._errors import InputError
 from .config_keys import lookup
+from .config_line import Line, parse_line, render_line, split_lines
 
 _FAMILIES = ("lxc.cgroup.", "lxc.cgroup2.", "lxc.prlimit.", "lxc.sysctl.", "lxc.proc.", "lxc.hook.")
 #: Single directories and files that share the prefix of a family but are not cleared with it.
 _APART = ("lxc.hook.version", "lxc.cgroup.relative")
-
-
-class Line(NamedTuple):
-    """One line: its text with its line end, the key or None, the value without blanks and quotes."""
-
-    text: str
-    key: Optional[str]
-    value: str
-
-
-def _unquote(value: str) -> str:
-    if len(value) > 1 and value[0] in "'\"" and value[-1] == value[0]:
-        return value[1:-1]
-    return value
-
-
-# The configs of a fleet have most of their lines in common.
-@lru_cache(maxsize=8192)
-def _parse_line(text: str) -> Line:
-    if "lxc." not in text:
-        return Line(text, None, "")
-    line = text.strip(" \t\r\n")
-    if not line.startswith("lxc."):
-        return Line(text, None, "")
-    key, equals, value = line.partition("=")
-    if not equals:
-        return Line(text, None, "")
-    key = key.rstrip(" \t")
-    if key.startswith("lxc.net.0") and key[9:10].isdigit():
-        # liblxc reads the index as a decimal number, so lxc.net.00 is lxc.net.0.
-        index, dot, rest = key[8:].partition(".")
-        key = "lxc.net." + (index.lstrip("0") or "0") + dot + rest
-    return Line(text, key, _unquote(value.lstrip(" \t")))
-
-
-def _split(text: str) -> List[str]:
-    if "\r" in text:
-        # A lone carriage return ends a line too; "\r\n" stays in one piece.
-        parts = []
-        for piece in text.split("\n"):
-            ends_with_cr = piece.endswith("\r")
-            fields = (piece[:-1] if ends_with_cr else piece).split("\r")
-            parts += [field + "\r" for field in fields[:-1]]
-            parts.append(fields[-1] + ("\r" if ends_with_cr else "") + "\n")
-    else:
-        parts = [piece + "\n" for piece in text.split("\n")]
-    parts[-1] = parts[-1][:-1]
-    return parts if parts[-1] else parts[:-1]
-
-
-def render_line(key: str, value: str, end: str = "\n") -> str:
-    """`key = value`, quoted when liblxc would otherwise read another value.
-
-    Raises InputError for what no line can hold.
-    """
-    for what, text in (("key", key), ("value", value)):
-        if "\n" in text or "\r" in text or "\0" in text:
-            raise InputError(key.split("\n")[0], f"a {what} may not contain a newline or a NUL character")
-    if not value:
-        return f"{key} ={end}"
-    if value.strip(" \t") != value or _unquote(value) != value:
-        value = f'"{value}"'
-    return f"{key} = {value}{end}"
 
 
 @lru_cache(maxsize=4096)
@@ -121,7 +59,7 @@ class ConfigDocument:
     def parse(cls, text: str) -> ConfigDocument:
         """The document of a text. Never fails: what liblxc would refuse is found by `malformed`."""
         head, nul, tail = text.partition("\0")
-        lines = [_parse_line(piece) for piece in _split(head)]
+        lines = [parse_line(piece) for piece in split_lines(head)]
         if nul:
             lines.append(Line(nul + tail, None, ""))
         return cls(tuple(lines))
@@ -143,28 +81,25 @@ class ConfigDocument:
 
     @cached_property
     def _places(self) -> Dict[str, List[int]]:
-        """The indexes of each key's lines."""
+        """The indexes of each key's lines; by "" those of lines without a value."""
         places: Dict[str, List[int]] = {}
         for index, line in enumerate(self.lines):
             if line.key is not None:
                 places.setdefault(line.key, []).append(index)
+                if not line.value:
+                    places.setdefault("", []).append(index)
         return places
-
-    @cached_property
-    def _clears(self) -> bool:
-        """Whether a line has no value."""
-        return any(line.key is not None and not line.value for line in self.lines)
 
     def _alive(self, key: str) -> Tuple[List[int], int]:
         """The indexes of the lines that give `key` its values, and the first index where a new one would be heard."""
         places = self._places
         own = places.get(key, [])
         start = 0
-        if self._clears:
-            clearing = [index for other in (key, *_clearers(key)) for index in places.get(other, ())]
-            start = max([index + 1 for index in clearing if not self.lines[index].value], default=0)
+        for index in places.get("", ()):
+            if self.lines[index].key == key or self.lines[index].key in _clearers(key):
+                start = index + 1
         resetter = _resetter(key)
-        if resetter in places:
+        if resetter and resetter in places:
             start = max(start, places[resetter][-1] + 1)
         found = [index for index in own if index >= start] if start else own
         row = lookup(key)
@@ -174,7 +109,11 @@ class ConfigDocument:
 
     def values(self, key: str) -> Tuple[str, ...]:
         """What liblxc holds for the key after the whole file: all values of a multi-valued key, else the last one."""
-        return tuple([self.lines[index].value for index in self._alive(key)[0]]) if key in self._places else ()
+        places = self._places
+        own = places.get(key, ())
+        if len(own) == 1 and "" not in places and own[0] > places.get(_resetter(key), (-1,))[-1]:
+            return (self.lines[own[0]].value,)
+        return tuple([self.lines[index].value for index in self._alive(key)[0]]) if own else ()
 
     def get(self, key: str) -> Optional[str]:
         """The last value, None without one."""
@@ -226,7 +165,7 @@ class ConfigDocument:
 
     def _new(self, key: str, value: str) -> Line:
         end = "\r\n" if self.lines and self.lines[0].text.endswith("\r\n") else "\n"
-        return _parse_line(render_line(key, value, end))
+        return parse_line(render_line(key, value, end))
 
     def with_values(self, key: str, values: Sequence[str]) -> ConfigDocument:
         """The smallest edit that makes `values(key)` equal `values`; no other key's values change.

@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .._errors import InputError
-from .config import ConfigDocument, render_line
+from .config import ConfigDocument
 from .config_keys import lookup, render_value, replacement
+from .config_line import render_line
 from .config_values import canonical
 
 #: Keys with nothing left to say.

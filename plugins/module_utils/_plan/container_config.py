@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Container, Dict, List, Optional, Sequence, Set, Tuple
 
-from .._model.config import ConfigDocument, render_line
+from .._model.config import ConfigDocument
 from .._model.config_keys import lookup, same_values
+from .._model.config_line import render_line
 from .._model.container import ContainerSpec, Setting
 from .._model.hwaddr import Reserved, derive_hwaddr
 

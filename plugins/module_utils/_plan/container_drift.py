@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Tuple
 
 from .._errors import OperationError
-from .._model.config import ConfigDocument, Line
+from .._model.config import ConfigDocument
 from .._model.config_keys import same_values
+from .._model.config_line import Line
 from .._model.container import ContainerSpec
 from .._model.observed import Observed
 from .._model.rootfs import parse_rootfs
