@@ -10,8 +10,9 @@ from typing import Dict, List, Sequence
 
 import pytest
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import InputError
-from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument, flatten, render_line
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument, flatten
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_keys import all_keys, lookup
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_line import parse_line, render_line
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,13 @@ def configs(draw: st.DrawFn) -> str:
 @given(texts | configs())
 def test_every_text_survives_parsing(text: str) -> None:
     assert parse(text).render() == text
+
+
+@given(st.text(alphabet="=' \"\t\r.ab", max_size=12), st.sampled_from(["\n", "\r\n", ""]))
+def test_a_line_is_read_alike_whether_its_key_is_known_or_not(rest: str, end: str) -> None:
+    parse_line("lxc.uts.name = known\n")
+    # A blank in front means nothing, but no line that is written as usual has one.
+    assert parse_line(f"lxc.uts.name{rest}{end}")[1:] == parse_line(f" lxc.uts.name{rest}{end}")[1:]
 
 
 def wanted_values(data: st.DataObject, key: str) -> List[str]:

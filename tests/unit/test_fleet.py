@@ -138,6 +138,28 @@ def test_each_of_many_names_is_a_container_of_its_own():
     assert [member.path for member in members] == ["containers[0]"] * 3 + ["containers[1]"]
 
 
+def test_containers_of_one_description_are_those_that_are_described_one_by_one():
+    def described(name: str, number: str) -> dict[str, Any]:
+        return {
+            "lxcpath": "/srv/lxc",
+            "backingstore": {"type": "dir", "dir": f"/data/{name}"},
+            "template": {"name": "busybox", "url": None},
+            "networks": [
+                {"type": "veth", "link": "lxcbr0", "name": "n0", "mtu": None},
+                {"type": "veth", "link": f"br{number}", "ipv4": [f"10.0.0.{number}/24"], "ipv4_gateway": "auto"},
+            ],
+            "config": {"lxc.tty.max": 0, "lxc.environment": [f"N={number}", "A=b"], "lxc.console.path": None},
+            "autostart": {"auto": True, "groups": [f"g{number}"]},
+            "idmap": ["b 0 100000 65536"],
+            "state": "started",
+        }
+
+    together = parse(dict(described("{name}", "{number}"), names=["web[8:11]"]))
+    apart = [parse(dict(described(f"web{number}", str(number)), name=f"web{number}"))[0] for number in range(8, 12)]
+    assert [member.spec for member in together] == [member.spec for member in apart]
+    assert together[0].spec.template is together[3].spec.template
+
+
 def test_parts_of_a_fleet_are_the_whole_together():
     items = [{"names": ["a[1:7]"]}, {"name": "b"}, {"names": ["c[1:2]"], "config": {"lxc.environment": "N={number}"}}]
     whole = parse_members(items, {}, as_it_is, "/lxc", 2)

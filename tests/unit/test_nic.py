@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import In
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_keys import check_key, lookup
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.nic import Nic, nics_from_options
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.nic_options import NIC_OPTIONS, TYPES
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 
 def nic(**options: Any) -> Nic:
@@ -239,6 +242,25 @@ def test_every_subkey_is_one_of_liblxc() -> None:
             used.update(item)
     assert used | {"index"} == set(NIC_OPTIONS)
     assert set(TYPES) == set(NIC_OPTIONS["type"]["choices"])
+
+
+GROUPS = st.sampled_from(["", "0", "00", "1", "a", "0a", "fd00", "FFFF", "12345", "g"])
+
+
+@example(["fd00", "0", "1", "", "1"])
+@example(["1", "0", "", "1"])
+@example(["1", "0", "0", "0", "1", "", "1"])
+@example(["1", "2", "3", "4", "5", "6", "7", "", ""])
+@given(st.lists(GROUPS, max_size=9))
+def test_addresses_are_written_as_the_standard_library_does(groups: list[str]) -> None:
+    text = ":".join(groups)
+    try:
+        expected = str(ipaddress.IPv6Address(text))
+    except ValueError:
+        with pytest.raises(InputError):
+            nic(type="veth", ipv6=[f"{text}/64"])
+    else:
+        assert dict(nic(type="veth", ipv6=[f"{text}/64"]).settings)["ipv6.address"] == (f"{expected}/64",)
 
 
 def test_addresses_cost_nothing_where_there_are_none(collections_path: Path) -> None:
