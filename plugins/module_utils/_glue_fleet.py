@@ -15,7 +15,6 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._domain.fleet import run_fleet, wait_for_guests
 from ._domain.fleet_scan import WORTHWHILE, find_nothing_to_do
 from ._domain.fleet_view import Entry, pruned
 from ._errors import InputError
@@ -38,6 +37,9 @@ def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
     quiet = declared.count >= WORTHWHILE and declared.find_nothing_to_do()
     if quiet:
         return {**quiet, **brief}
+    # Here, because a fleet mostly is as it shall be.
+    from ._domain.fleet import run_fleet, wait_for_guests
+
     run = run_fleet(declared.fleet(), module.check_mode)
     if not module.check_mode and not run.remaining:
         for note in wait_for_guests(run.entries):
