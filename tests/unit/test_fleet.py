@@ -150,7 +150,7 @@ def test_containers_of_one_description_are_those_that_are_described_one_by_one()
             ],
             "config": {"lxc.tty.max": 0, "lxc.environment": [f"N={number}", "A=b"], "lxc.console.path": None},
             "autostart": {"auto": True, "groups": [f"g{number}"]},
-            "idmap": ["b 0 100000 65536"],
+            "idmap": ["u 0 100000 65536", "g 0 100000 65536"],
             "state": "started",
         }
 
