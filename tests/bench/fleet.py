@@ -63,7 +63,7 @@ def main() -> None:
         report(facts, sections, options)
     if options.plot:
         fleet_grow.draw(figures(options.limit), options.plot)
-    sys.exit(any(not bar.met for section in sections for bar in section.bars))
+    sys.exit(any(not one.met for section in sections for one in section.bars))
 
 
 def report(facts: dict[str, str], sections: list[Section], options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ def best_xargs(found: dict[str, list[float]]) -> str:
 
 def create(lab: Lab, runs: int, _peer: bool) -> list[Section]:
     sections = []
-    for kind, path, bar in (("overlay", lab.lxcpath("create"), 10), ("btrfs", lab.btrfs(), 2)):
+    for kind, path, least in (("overlay", lab.lxcpath("create"), 10), ("btrfs", lab.btrfs(), 2)):
         who = names(lab.size(500))
         section = Section(f"Clones of one base, {kind}", [LEGEND])
         all_of_them = contenders(lab, path)
@@ -58,7 +58,7 @@ def create(lab: Lab, runs: int, _peer: bool) -> list[Section]:
             if isinstance(one, Process):
                 work = section.add(WORK, len(who), one.work["create"], faster(one.work["create"]))
         what = f"{len(who)} {kind} clones, own work, faster than `lxc-copy -s` in a loop"
-        section.bar(what, loop / work, bar, "×", True)
+        section.expect(what, loop / work, least, "×", True)
         sections.append(section)
     return sections
 
@@ -100,7 +100,7 @@ def power(lab: Lab, runs: int, _peer: bool) -> list[Section]:
                 section.add(WORK, count, one.work[operation], f"{mine / floor:.2f} × the best of `xargs`")
                 ratio = statistics.median(these[one.key]) / floor
         what = f"{operation} {count}, the module's process, beside `xargs -P {best[5:]} lxc-{operation}`"
-        section.bar(what, ratio, 1.2)
+        section.expect(what, ratio, 1.2)
     graceful = _graceful(lab, path, runs, who, quick)
     lab.wipe(path)
     return [up, down, graceful]
@@ -139,7 +139,7 @@ def _graceful(lab: Lab, path: Path, runs: int, who: Sequence[str], quick: Conten
     section.add(process.label, len(who), found["shutdown process"], f"{ratio:.2f} × the slowest")
     section.add(WORK, len(who), process.work["shutdown"])
     section.remarks.append(f"One after the other they would need {seconds(single * len(who))}.")
-    section.bar(f"shut down {len(who)}, the module's process, beside the slowest of them", ratio, 1.2)
+    section.expect(f"shut down {len(who)}, the module's process, beside the slowest of them", ratio, 1.2)
     return section
 
 
@@ -189,6 +189,6 @@ def facts(lab: Lab, runs: int, _peer: bool) -> list[Section]:
     section.add("lxc_info, whole ansible-playbook", count, found["lxc_info"])
     section.add("`get_ips()` of the binding", count, found["get_ips"], "a fork for each")
     section.add("`lxc-ls -f`", count, found["lxc-ls"])
-    section.bar(f"addresses of {count} running containers, the call", mine * 1000, 100, "ms")
+    section.expect(f"addresses of {count} running containers, the call", mine * 1000, 100, "ms")
     lab.wipe(path)
     return [section]

@@ -212,8 +212,10 @@ def host(lab: Lab, runs: int, _peer: bool) -> list[Section]:
     section.add("`lxc-ls -f -F NAME,STATE,IPV6`", count, found["host lxc-ls"])
     section.add("from running to nothing, whole ansible-playbook", count, found["host down"])
     section.add("the same by bare liblxc, 16 processes for the stops", count, found["bare down"])
-    section.bar(f"{count} containers and {nics} NICs from nothing to running, beside bare liblxc", mine / theirs, 1.3)
-    section.bar(f"{count} containers again, nothing to change, whole ansible-playbook", again, 5, "s")
-    section.bar(f"states and addresses of {count} running containers", known, 1.5, "s")
-    section.bar("peak memory of our own processes", memory.peak, 400, "MB")
+    section.expect(
+        f"{count} containers and {nics} NICs from nothing to running, beside bare liblxc", mine / theirs, 1.3
+    )
+    section.expect(f"{count} containers again, nothing to change, whole ansible-playbook", again, 5, "s")
+    section.expect(f"states and addresses of {count} running containers", known, 1.5, "s")
+    section.expect("peak memory of our own processes", memory.peak, 400, "MB")
     return [section]

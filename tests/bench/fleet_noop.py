@@ -103,7 +103,7 @@ def noop(lab: Lab, runs: int, peer: bool) -> list[Section]:
     best = min((2, 4, 8), key=lambda parallel: statistics.median(found[f"xargs{parallel}"]))
     section.add(f"`lxc-info` under `xargs -P {best}`, the best of 2, 4, 8", len(some), found[f"xargs{best}"])
     section.add("bare liblxc, state and five keys", count, found["bare"])
-    section.bar(f"no change, {count} full, beside a module that only receives them", medians["full"] / receive, 1.3)
+    section.expect(f"no change, {count} full, beside a module that only receives them", medians["full"] / receive, 1.3)
     if peer:
         each = (section.add("community.general.lxc_container, looped", len(few), found["peer"]) - empty) / len(few)
         total = empty + each * count
@@ -111,13 +111,13 @@ def noop(lab: Lab, runs: int, peer: bool) -> list[Section]:
             f"The peer was measured with {len(few)} items of five lines of config, which took {seconds(each)} each. "
             f"For {count} it is taken as linear, which favours it: for each item it lists all containers of the host."
         )
-        section.bar(f"no change, {count} full, faster than the looped peer", total / medians["full"], 80, "×", True)
+        section.expect(f"no change, {count} full, faster than the looped peer", total / medians["full"], 80, "×", True)
         for name in ("names", "definitions"):
             ratio = total / medians[name]
-            section.bar(f"no change, {count} by {name}, faster than the looped peer", ratio, 150, "×", True)
-    section.bar(f"no change, growth from {count} to {more}", medians["full-more"] / medians["full"], more / count)
+            section.expect(f"no change, {count} by {name}, faster than the looped peer", ratio, 150, "×", True)
+    section.expect(f"no change, growth from {count} to {more}", medians["full-more"] / medians["full"], more / count)
     for name in ("names", "definitions"):
-        section.bar(f"no change, {whole} by {name}, beside an empty play", medians[f"{name}-whole"] / empty, 2.5)
+        section.expect(f"no change, {whole} by {name}, beside an empty play", medians[f"{name}-whole"] / empty, 2.5)
     lab.wipe(path)
     clear_peers()
     return [section]
@@ -181,7 +181,7 @@ def observe(lab: Lab, runs: int, _peer: bool) -> list[Section]:
     section.add("states of all, the process", count, processes)
     theirs = statistics.median(found["lxc-ls"])
     section.add("`lxc-ls -f -F NAME,STATE`", count, found["lxc-ls"], f"{theirs / mine:.0f} × the call")
-    section.bar(f"states of {count} defined containers, the call", mine, 0.5, "s")
+    section.expect(f"states of {count} defined containers, the call", mine, 0.5, "s")
     lab.wipe(path)
     return [section]
 
@@ -214,6 +214,6 @@ def plan(lab: Lab, runs: int, _peer: bool) -> list[Section]:
             return float(found["seconds"])
 
         median = section.add(f"plans, {label}", count, rounds(runs, {f"plan {kind}": once})[f"plan {kind}"])
-        section.bar(f"plans for {count} containers, {label}", median * 1000, 100, "ms")
+        section.expect(f"plans for {count} containers, {label}", median * 1000, 100, "ms")
     lab.wipe(path)
     return [section]

@@ -61,7 +61,7 @@ class Section:
         self.rows.append(row)
         return row.median
 
-    def bar(self, what: str, value: float, limit: float, unit: str = "×", at_least: bool = False) -> None:
+    def expect(self, what: str, value: float, limit: float, unit: str = "×", at_least: bool = False) -> None:
         self.bars.append(Bar(what, value, limit, unit, at_least))
 
     def markdown(self) -> str:
@@ -87,10 +87,10 @@ class Section:
 def bars_markdown(sections: Sequence[Section]) -> str:
     lines = ["| bar | measured | asked | |", "|---|---|---|---|"]
     for section in sections:
-        for bar in section.bars:
-            verdict = "met" if bar.met else "**MISSED**"
-            asked = f"{'≥' if bar.at_least else '≤'} {bar.limit:g} {bar.unit}"
-            lines.append(f"| {bar.what} | {figure(bar.value)} {bar.unit} | {asked} | {verdict} |")
+        for one in section.bars:
+            verdict = "met" if one.met else "**MISSED**"
+            asked = f"{'≥' if one.at_least else '≤'} {one.limit:g} {one.unit}"
+            lines.append(f"| {one.what} | {figure(one.value)} {one.unit} | {asked} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 

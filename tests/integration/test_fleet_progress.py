@@ -282,7 +282,9 @@ def init_pids(lxcpath: Path, names: Sequence[str]) -> dict[str, str]:
     found = {}
     for name in names:
         command = ["lxc-info", "-P", str(lxcpath), "-n", name, "-p", "-H"]
-        found[name] = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+        found[name] = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        ).stdout.strip()
     return found
 
 

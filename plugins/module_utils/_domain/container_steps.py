@@ -92,11 +92,11 @@ class Steps:
                 self._clone_directly(context, context.origin, idmap, undo)
                 return
         journal.begin(self._directory, action.verb, **_noted(spec))
+        # Not before: what somebody else has made there meanwhile is not this run's to remove.
+        undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         if self._mark:
             # With the note, so that the fleet finds what a killed run of it leaves half made.
             write_mark(self._directory, self._mark)
-        # Not before: what somebody else has made there meanwhile is not this run's to remove.
-        undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
         self._ids_reserved()
         document = action.detail["document"]
