@@ -23,11 +23,10 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._engine import ca
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import OperationError
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host import direct_clone, journal, lifecycle
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.copy_tree import copy_tree
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.dependants import forget_clones, register_clones
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.direct_clone import (
     can_clone_directly,
     clone_directly,
-    forget_clones,
-    register_clones,
 )
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import observe
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.trees import Place, remove_tree

@@ -114,7 +114,7 @@ class Steps:
 
     def _clone_directly(self, context: Context, origin: Observed, idmap: Optional[Tuple[str, ...]], undo: Undo) -> None:
         """Clone without lxc-copy and, as the clone appears whole or not at all, without a journal."""
-        from .._host import direct_clone, lifecycle
+        from .._host import dependants, direct_clone, lifecycle
         from .._model.clone_document import copied_document
         from .._plan.container_new import clone_store, finish_new
 
@@ -124,14 +124,14 @@ class Steps:
         # liblxc has judged the planned config, and this one differs from it only in lines of its own making.
         text = finish_new(copied, spec, context, idmap).render()
         if not self._registered:
-            direct_clone.register_clones(origin, [itself])
+            dependants.register_clones(origin, [itself])
         try:
             direct_clone.clone_directly(spec, origin, text, self._mark)
         except BaseException:
-            direct_clone.forget_clones(origin, [itself])
+            dependants.forget_clones(origin, [itself])
             raise
         # A run beside this one may have taken out what was not there yet.
-        direct_clone.register_clones(origin, [itself])
+        dependants.register_clones(origin, [itself])
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
         self._ids_reserved()

@@ -23,13 +23,11 @@ from .._model.idmap import parse_idmap
 from .._model.observed import Observed
 from .clone_hostname import cover_hostname, hostname_fits, rewrite_hostname, write_new
 from .command_socket import is_active
-from .dependants import forget_clones, rdepends_of_clone, register_clones
+from .dependants import rdepends_of_clone
 from .files import read_regular, read_text
 from .journal import RESTART, read_journal, unfinished
 from .mounts import filesystem_of
 from .trees import remove_tree
-
-__all__ = ["can_clone_directly", "clone_directly", "forget_clones", "register_clones"]
 
 #: File systems that can hold the upper layer of an overlay on every kernel in use.
 _UPPER = ("ext4", "xfs", "btrfs", "tmpfs", "ext3", "ext2", "f2fs")
