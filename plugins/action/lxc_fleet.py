@@ -9,6 +9,7 @@ The documentation is the module's.
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any, Dict, Mapping, Optional
 
@@ -53,7 +54,14 @@ class ActionModule(ActionBase):
         args = {name: value for name, value in self._task.args.items() if name != "batch"}
         if batch is not None:
             args["batch"] = dict(batch)
-        outcome: Dict[str, Any] = self._execute_module(module_args=args, task_vars=task_vars, wrap_async=wrap_async)
+        # Ansible parses whatever the module imports, and would look for garbage all the while.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            outcome: Dict[str, Any] = self._execute_module(module_args=args, task_vars=task_vars, wrap_async=wrap_async)
+        finally:
+            if collects:
+                gc.enable()
         return outcome
 
     def _in_batches(self, batch: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
