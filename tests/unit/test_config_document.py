@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import pytest
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import InputError
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument, flatten
-from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_keys import all_keys, lookup
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_bulk import with_all
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_keys import all_keys, lookup, same_values
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config_line import parse_line, render_line
+from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.container_config import changed_keys
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +117,91 @@ def test_what_was_removed_is_gone(text: str, key: str) -> None:
     assert document.without(key).values(key) == ()
     assert document.with_cleared(key).values(key) == ()
     assert document.with_cleared(key).with_cleared(key) == document.with_cleared(key)
+
+
+def in_turn(document: ConfigDocument, wanted: Mapping[str, Sequence[str]]) -> ConfigDocument:
+    for key, found in wanted.items():
+        document = document.with_values(key, found)
+    return document
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([*KEYS, "# text"]), values), max_size=8),
+    st.lists(st.sampled_from(SETTABLE), unique=True, min_size=1),
+    st.data(),
+)
+def test_setting_many_at_once_is_setting_one_after_the_other(
+    lines: List[Tuple[str, str]], keys: List[str], data: st.DataObject
+) -> None:
+    document = parse("".join(key + "\n" if key[0] == "#" else render_line(key, value) for key, value in lines))
+    wanted = {key: wanted_values(data, key) for key in keys}
+    result = with_all(document, list(wanted.items()))
+    if result is not None:
+        assert result == in_turn(document, wanted)
+        assert result.render() == in_turn(document, wanted).render()
+
+
+@given(configs(), st.lists(st.sampled_from(SETTABLE), unique=True, min_size=1), st.data())
+def test_whatever_is_in_the_document(text: str, keys: List[str], data: st.DataObject) -> None:
+    wanted = {key: [value + "x" for value in wanted_values(data, key)] for key in keys}
+    try:
+        result = with_all(parse(text), list(wanted.items()))
+    except InputError:
+        return
+    assert result is None or result.render() == in_turn(parse(text), wanted).render()
+
+
+def test_siblings_are_set_at_once_and_alike() -> None:
+    text = "# mine\nlxc.uts.name = {0}\nlxc.net.0.link = br0\nlxc.start.order = 5\n"
+    for name in ("a", "b"):
+        wanted = {
+            "lxc.net.0.type": ["veth"],
+            "lxc.start.order": ["7"],
+            "lxc.environment": [f"A={name}", "B=1"],
+            "lxc.net.1.type": ["empty"],
+        }
+        result = with_all(parse(text.format(name)), list(wanted.items()))
+        assert result is not None
+        assert result.render() == (
+            f"# mine\nlxc.uts.name = {name}\nlxc.net.0.type = veth\nlxc.net.0.link = br0\nlxc.net.1.type = empty\n"
+            f"lxc.start.order = 7\nlxc.environment = A={name}\nlxc.environment = B=1\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "lxc.uts.name = a",
+        "lxc.uts.name = a\r\n",
+        "lxc.hook =\n",
+        "a\0b\n",
+        "lxc.start.order = 1\nlxc.start.order = 2\n",
+    ],
+)
+def test_what_is_unusual_is_set_one_after_the_other(text: str) -> None:
+    assert with_all(parse(text), [("lxc.start.order", ["7"]), ("lxc.tty.max", ["1"])]) is None
+
+
+def test_keys_with_several_values_are_set_one_after_the_other() -> None:
+    document = parse("lxc.environment = A=1\n")
+    assert with_all(document, [("lxc.environment", ["A=1", "B=1"])]) is None
+    with pytest.raises(InputError, match="takes one value, 2 were given"):
+        with_all(document, [("lxc.uts.name", ["a", "b"])])
+
+
+@given(configs(), configs())
+def test_a_change_of_values_is_found_alike_in_documents_of_one_layout(one: str, other: str) -> None:
+    before, after = parse(one), parse(other)
+    keys = dict.fromkeys([*after.keys(), *before.keys()])
+    expected = [key for key in keys if not same_values(key, before.values(key), after.values(key))]
+    assert list(changed_keys(before, after)) == expected
+    values = iter("cdefghijklmnopq")
+    lines = [line if not line.key else parse_line(render_line(line.key, next(values))) for line in before.lines]
+    moved = ConfigDocument(tuple(lines))
+    keys = dict.fromkeys([*moved.keys(), *before.keys()])
+    expected = [key for key in keys if not same_values(key, before.values(key), moved.values(key))]
+    assert list(changed_keys(before, moved)) == expected
 
 
 def test_a_single_value_that_goes_to_and_fro_stays_one_line() -> None:

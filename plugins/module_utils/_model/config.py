@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from .._errors import InputError
 from .config_keys import lookup
@@ -49,6 +49,23 @@ def _resetter(key: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=256)
+def _places_of(layout: Tuple[Optional[str], ...]) -> Mapping[str, Sequence[int]]:
+    """The indexes of each key's lines. Most of a fleet's documents have one layout."""
+    places: Dict[str, List[int]] = {}
+    for index, key in enumerate(layout):
+        if key:
+            places.setdefault(key, []).append(index)
+    return places
+
+
+@lru_cache(maxsize=256)
+def _keys_of(layout: Tuple[Optional[str], ...]) -> Tuple[str, ...]:
+    """The keys that have a value, where no line clears any."""
+    places = _places_of(layout)
+    return tuple([key for key in places if places[key][-1] > places.get(_resetter(key), (-1,))[-1]])
+
+
 @dataclass(frozen=True)
 class ConfigDocument:
     """A config file as a value: reading and editing give new documents, `parse(t).render() == t` for every text."""
@@ -80,20 +97,25 @@ class ConfigDocument:
                 yield line.key, line.value
 
     @cached_property
-    def _places(self) -> Dict[str, List[int]]:
+    def layout(self) -> Tuple[Optional[str], ...]:
+        """The key of each line, None where there is none; with an empty one added if a line clears its key."""
+        keys = tuple([line[1] for line in self.lines])
+        clears = [line for line in self.lines if not line[2] and line[1] is not None]
+        return (*keys, "") if clears else keys
+
+    @cached_property
+    def _places(self) -> Mapping[str, Sequence[int]]:
         """The indexes of each key's lines; by "" those of lines without a value."""
-        places: Dict[str, List[int]] = {}
-        for index, line in enumerate(self.lines):
-            if line.key is not None:
-                places.setdefault(line.key, []).append(index)
-                if not line.value:
-                    places.setdefault("", []).append(index)
+        layout = self.layout
+        places = _places_of(layout)
+        if layout[-1:] == ("",):
+            return {**places, "": [n for n, line in enumerate(self.lines) if line.key is not None and not line.value]}
         return places
 
-    def _alive(self, key: str) -> Tuple[List[int], int]:
+    def _alive(self, key: str) -> Tuple[Sequence[int], int]:
         """The indexes of the lines that give `key` its values, and the first index where a new one would be heard."""
         places = self._places
-        own = places.get(key, [])
+        own = places.get(key, ())
         start = 0
         for index in places.get("", ()):
             if self.lines[index].key == key or self.lines[index].key in _clearers(key):
@@ -122,11 +144,10 @@ class ConfigDocument:
 
     def keys(self) -> Tuple[str, ...]:
         """The keys that have a value, in the order in which they first appear."""
-        seen: Dict[str, None] = {}
-        for line in self.lines:
-            if line.key is not None and line.value:
-                seen.setdefault(line.key)
-        return tuple([key for key in seen if self._alive(key)[0]])
+        if "" in self._places:
+            seen = dict.fromkeys(line.key for line in self.lines if line.key is not None and line.value)
+            return tuple([key for key in seen if self._alive(key)[0]])
+        return _keys_of(self.layout)
 
     def includes(self) -> Tuple[str, ...]:
         """The paths of every lxc.include, in order. An empty one clears nothing."""
@@ -151,16 +172,11 @@ class ConfigDocument:
         return len(self.lines)
 
     def _edited(self, remove: Sequence[int], insert: Dict[int, List[Line]]) -> ConfigDocument:
-        gone = set(remove)
-        lines: List[Line] = []
-        for index in range(len(self.lines) + 1):
-            for line in insert.get(index, ()):
-                if lines and not lines[-1].text.endswith(("\n", "\r")):
-                    last = lines[-1]
-                    lines[-1] = Line(last.text + "\n", last.key, last.value)
-                lines.append(line)
-            if index < len(self.lines) and index not in gone:
-                lines.append(self.lines[index])
+        lines = list(self.lines)
+        for index in sorted({*remove, *insert}, reverse=True):
+            if index == len(self.lines) and lines and not lines[-1].text.endswith(("\n", "\r")):
+                lines[-1] = lines[-1]._replace(text=lines[-1].text + "\n")
+            lines[index : index + (index in remove)] = insert.get(index, ())
         return ConfigDocument(tuple(lines))
 
     def _new(self, key: str, value: str) -> Line:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Container, Dict, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Container, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from .._model.config import ConfigDocument
 from .._model.config_keys import lookup, same_values
@@ -54,8 +54,7 @@ def converge(
     settings = settings_of(spec, document, idmap, host_id, taken)
     result = _purge_nics(document, spec)
     result = _change_types(result, spec)
-    for setting in settings:
-        result = _apply(result, setting)
+    result = _apply_all(result, settings)
     if spec.purge_config:
         result = _purge(result, {setting.key for setting in settings})
     return _outrank_includes(result, settings, flatten)
@@ -108,10 +107,29 @@ def _fits(hwaddr: str, pattern: str) -> bool:
     return len(hwaddr) == len(pattern) and all(want in ("x", have) and have != "x" for have, want in pairs)
 
 
+def _apply_all(document: ConfigDocument, settings: Sequence[Setting]) -> ConfigDocument:
+    # What holds already still holds after all others: an edit changes no other key's values.
+    left = [one for one in settings if not _holds(document, one)]
+    if len(left) > 1 and all(one.values for one in left):
+        from .._model.config_bulk import with_all
+
+        result = with_all(document, [(one.key, one.values or ()) for one in left])
+        if result is not None:
+            return result
+    for setting in left:
+        document = _apply(document, setting)
+    return document
+
+
+def _holds(document: ConfigDocument, setting: Setting) -> bool:
+    if not setting.values or setting.partial:
+        return False
+    present = document.values(setting.key)
+    return bool(present) and _fulfils(setting.key, present, setting.values)
+
+
 def _apply(document: ConfigDocument, setting: Setting) -> ConfigDocument:
     key, present = setting.key, document.values(setting.key)
-    if present and present == setting.values:
-        return document
     if setting.partial:
         values = [value for value in present if not any(same_values(key, [value], [gone]) for gone in setting.remove)]
         for value in setting.add:
@@ -213,6 +231,12 @@ def _outrank_includes(document: ConfigDocument, settings: Sequence[Setting], fla
 
 def changed_keys(before: ConfigDocument, after: ConfigDocument) -> Tuple[str, ...]:
     """The keys whose values differ in meaning, in the order of `after`, removed ones last."""
-    there = after.keys()
-    keys = [*there, *(key for key in before.keys() if key not in there)]
-    return tuple(key for key in keys if not _fulfils(key, before.values(key), after.values(key)))
+    keys: Iterable[str]
+    if before.layout == after.layout and "" not in before.layout:
+        # What is heard is in the same places, so that only the values of these lines can make a difference.
+        pairs = zip(before.lines, after.lines)
+        keys = dict.fromkeys([new.key for old, new in pairs if new is not old and new.key and new.value != old.value])
+    else:
+        there = after.keys()
+        keys = [*there, *(key for key in before.keys() if key not in there)]
+    return tuple([key for key in keys if not _fulfils(key, before.values(key), after.values(key))])

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Callable, Container, Dict, Mapping, Optional, Tuple
 
 from .._errors import InputError, OperationError
@@ -81,18 +82,23 @@ def check_document(document: ConfigDocument, before: ConfigDocument, context: Co
         raise OperationError(
             "configure", "container", name, f"liblxc would reject its config: {what}", "Correct the file"
         )
-    # liblxc rejects a line also when a later one clears it.
-    for key in dict.fromkeys(key for key, _value in document.entries()):
+    key, problem = _refused(document.layout, context.version)
+    if key:
+        cause = f"liblxc would reject its config: {problem}"
+        advice = f"Remove the line with 'config: {{{key}: null}}' or correct the file"
+        raise OperationError("configure", "container", name, cause, advice)
+
+
+@lru_cache(maxsize=256)
+def _refused(keys: Tuple[Optional[str], ...], version: Tuple[int, int]) -> Tuple[str, str]:
+    """The first key that liblxc rejects, also where a later line clears it, and why; "" for none."""
+    for key in dict.fromkeys(keys):
         try:
-            check_key(key, context.version, key)
+            if key:
+                check_key(key, version, key)
         except InputError as error:
-            raise OperationError(
-                "configure",
-                "container",
-                name,
-                f"liblxc would reject its config: {error.problem}",
-                f"Remove the line with 'config: {{{key}: null}}' or correct the file",
-            ) from None
+            return str(key), error.problem
+    return "", ""
 
 
 def refuse_started_elsewhere(spec: ContainerSpec, context: Context, verb: str) -> None:
