@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
@@ -74,6 +75,8 @@ def addresses(path: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    # As the module has it.
+    gc.disable()
     work = {function.__name__: function for function in (observe, plan, addresses)}
     print(json.dumps(work[sys.argv[2]](*sys.argv[3:])))
 
