@@ -155,7 +155,8 @@ class FleetRun:
             for start in range(0, len(stops), STOPS):
                 if not self.must_end():
                     self._stop_together(stops[start : start + STOPS])
-            self._pool([turn for turn in turns if not self.entries[turn.index].error])
+            entries = self.entries
+            self._pool([turn for turn in turns if not entries[turn.index].error and not entries[turn.index].done])
         finally:
             self._unregister(turns)
 
@@ -187,7 +188,8 @@ class FleetRun:
                     self._fail(entry, str(error))
                 else:
                     targets.append((spec, entry.observed))
-            still = stop_many(targets)
+            entries = {key_of(self.entries[index].member.spec): self.entries[index] for index in indexes}
+            still = stop_many(targets, ended=lambda key: self._has_stopped(entries[key]))
         for index in indexes:
             entry = self.entries[index]
             cause = still.get(key_of(entry.member.spec))
@@ -195,6 +197,16 @@ class FleetRun:
                 self._fail(entry, str(OperationError("stop", "container", entry.member.spec.name, cause)))
             elif not entry.error:
                 self._stopped.add(index)
+
+    def _has_stopped(self, entry: Entry) -> None:
+        """Look once more at one that had only to be stopped, under its lock. Whatever is left is for its turn."""
+        if entry.plan.verbs() != ("stop",) or entry.context is None:
+            return
+        member = FleetMember(entry.member.spec, self, entry, entry.context, False)
+        try:
+            entry.begun = entry.done = not member.plan(member.read()).changed
+        except Exception:  # whatever it is, its turn will tell
+            return
 
     def _register(self, turns: Sequence[Turn]) -> None:
         """Note all clones of an origin with it at once, where they are made without lxc-copy."""

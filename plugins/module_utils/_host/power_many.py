@@ -19,7 +19,7 @@ import socket
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from .._errors import OperationError
 from .._model.config_keys import normalise
@@ -27,13 +27,15 @@ from .._model.container import ContainerSpec
 from .._model.observed import UNREADABLE, Observed
 from . import power
 from .command_socket import STATES, STOP, UNKNOWN, Key, follow, read_states, send
-from .processes import read_status
+from .processes import has_exited, open_parent, open_process, read_status
 
 #: Seconds that a killed guest's processes, and the hooks that run at the end, have.
 _END_S = 30.0
 #: Seconds after which a guest that was told to halt no longer counts as in flight: the next may call sync(2), while it
 #: waits for its processes, or ignores the signal. 600 busybox guests take 8 s so, and 11 s when all are told at once.
 _FLIGHT_S = 0.5
+#: Guests that are asked before the first of them is told: the sooner it is, the sooner the kernel can tear it down.
+_TOGETHER = 16
 #: Containers that are killed at the same time.
 _KILLS = 64
 #: File descriptors that one container needs, and those that this process needs besides.
@@ -42,15 +44,21 @@ _FDS_EACH, _FDS_BESIDES = 4, 128
 _SINGLY = 8
 
 
-def stop_many(targets: Sequence[Tuple[ContainerSpec, Observed]], in_flight: int = 100) -> Dict[Key, str]:
+def stop_many(
+    targets: Sequence[Tuple[ContainerSpec, Observed]],
+    in_flight: int = 100,
+    ended: Callable[[Key], None] = lambda key: None,
+) -> Dict[Key, str]:
     """Stop the containers, and return why by (lxcpath, name) for those that still run.
 
     Each guest has its spec's `shutdown_timeout` seconds from when it is told, and is killed after them; with 0 it is
     killed at once. At most `in_flight` are told at the same time: each init calls sync(2), and 1,000 at once take twice
     as long as one group after the other. What was observed must be up to date: its effective config says by which
     signal to halt, as the file does for lxc-stop, and whether the container is an ephemeral one.
+
+    `ended` is called for each that has stopped, mostly while others still go down: what it does must be short.
     """
-    run = _Run(targets, in_flight)
+    run = _Run(targets, in_flight, ended)
     try:
         run.until_done()
     finally:
@@ -63,7 +71,13 @@ def stop_many(targets: Sequence[Tuple[ContainerSpec, Observed]], in_flight: int 
             for spec, reason in zip(run.unusual, pool.map(_stop_singly, run.unusual)):
                 if reason:
                     run.failed[spec.lxcpath, spec.name] = reason
+                else:
+                    ended(_key(spec))
     return run.failed
+
+
+def _key(spec: ContainerSpec) -> Key:
+    return spec.lxcpath.rstrip("/") or "/", spec.name
 
 
 def _stop_singly(spec: ContainerSpec) -> str:
@@ -94,9 +108,11 @@ class _Guest:
     observed: Observed
     key: Key
     pid: int = 0
-    #: Its init, while that is awaited; and its monitor, which removes an ephemeral container at last.
+    #: Its init, until that has ended; and its monitor, which removes an ephemeral container at last.
     pidfd: int = -1
     monitor: int = -1
+    #: The signals that its init blocks.
+    blocked: int = 0
     #: What the monitor closes at the end, and where it was told to kill: it forgets what somebody asked who has gone.
     end: Optional[socket.socket] = None
     stop: Optional[socket.socket] = None
@@ -114,12 +130,15 @@ class _Guest:
 
 
 class _Run:
-    def __init__(self, targets: Sequence[Tuple[ContainerSpec, Observed]], in_flight: int) -> None:
-        keys = {(spec.lxcpath.rstrip("/") or "/", spec.name): (spec, observed) for spec, observed in targets}
+    def __init__(
+        self, targets: Sequence[Tuple[ContainerSpec, Observed]], in_flight: int, ended: Callable[[Key], None]
+    ) -> None:
+        keys = {_key(spec): (spec, observed) for spec, observed in targets}
         guests = [_Guest(*both, key) for key, both in keys.items()]
         self.gentle: Deque[_Guest] = deque(guest for guest in guests if guest.gentle)
         self.others: Deque[_Guest] = deque(guest for guest in guests if not guest.gentle)
         self.in_flight = max(in_flight, 1)
+        self.ended = ended
         self.unusual: List[ContainerSpec] = []
         self.failed: Dict[Key, str] = {}
         self.active: Dict[Key, _Guest] = {}
@@ -135,7 +154,8 @@ class _Run:
 
     def until_done(self) -> None:
         while self.gentle or self.others or self.active:
-            self.take_up()
+            if self.gentle or self.others:
+                self.take_up()
             if not self.active:
                 continue
             now = time.monotonic()
@@ -160,8 +180,8 @@ class _Run:
         for queue, free in ((self.others, _KILLS - killing), (self.gentle, self.in_flight - flying)):
             free = min(free, self.room - len(self.active) - len(batch), len(queue))
             batch += [queue.popleft() for _unused in range(free)]
-        if batch:
-            self.begin(batch)
+        for start in range(0, len(batch), _TOGETHER):
+            self.begin(batch[start : start + _TOGETHER])
 
     def begin(self, batch: Sequence[_Guest]) -> None:
         for guest in batch:
@@ -186,13 +206,13 @@ class _Run:
     def is_usual(self, guest: _Guest, state: str, pid: Optional[int]) -> bool:
         """Whether to go on with it here: it runs, and what is to be told is its init for sure."""
         if state == STATES[0]:
-            self.drop(guest)
+            self.has_stopped(guest)
             return False
         usual = self.is_ready(guest, state, pid) if guest.gentle else state != UNKNOWN
         if not usual:
             self.leave(guest)
         elif pid is not None and guest.observed.effective.get("lxc.ephemeral") == "1":
-            guest.monitor = _open_monitor(pid)
+            guest.monitor = open_parent(pid)
         return usual
 
     def is_ready(self, guest: _Guest, state: str, pid: Optional[int]) -> bool:
@@ -213,25 +233,24 @@ class _Run:
             if read_states([guest.key])[guest.key][1] != pid:
                 return False
         status = read_status(pid)
+        guest.blocked = status.blocked if status else 0
         # No user can make somebody else's process the first one of a pid namespace.
         return guest.pidfd >= 0 and status is not None and status.nested and status.inside == 1
 
     def open_init(self, guest: _Guest, pid: int) -> None:
         if guest.pidfd >= 0:
             os.close(guest.pidfd)
-        guest.pid, guest.pidfd = pid, _open_process(pid)
+        guest.pid, guest.pidfd = pid, open_process(pid)
 
     def halt(self, guest: _Guest) -> None:
-        status = read_status(guest.pid)
         try:
-            signal.pidfd_send_signal(guest.pidfd, halt_signal(guest.observed, status.blocked if status else 0))
+            signal.pidfd_send_signal(guest.pidfd, halt_signal(guest.observed, guest.blocked))
         except ProcessLookupError:
             # It has just ended.
             pass
         except (OSError, ValueError):
             self.leave(guest)
             return
-        self.watch(guest, guest.pidfd)
         guest.told = time.monotonic()
         guest.deadline = guest.told + guest.spec.shutdown_timeout
 
@@ -251,11 +270,8 @@ class _Run:
             self.poll.unregister(fd)
 
     def happened(self, guest: _Guest, fd: int) -> None:
-        if fd == guest.pidfd:
-            self.forget_init(guest)
-            guest.deadline = max(guest.deadline, time.monotonic() + _END_S)
-        elif fd == guest.monitor:
-            self.drop(guest)
+        if fd == guest.monitor:
+            self.has_stopped(guest)
         elif guest.end is not None and not _has_message(guest.end):
             self.has_ended(guest, guest.end)
 
@@ -266,7 +282,7 @@ class _Run:
         self.forget_init(guest)
         if read_states([guest.key])[guest.key][0] == STATES[0]:
             if guest.monitor < 0:
-                self.drop(guest)
+                self.has_stopped(guest)
             else:
                 self.watch(guest, guest.monitor)
                 guest.deadline = time.monotonic() + _END_S
@@ -281,16 +297,26 @@ class _Run:
 
     def time_is_over(self, guest: _Guest) -> None:
         if guest.pidfd >= 0 and not guest.killed:
-            self.kill(guest)
+            if not has_exited(guest.pidfd):
+                self.kill(guest)
+                return
+            # Its monitor has work left, such as hooks.
+            self.forget_init(guest)
+            guest.deadline = time.monotonic() + _END_S
             return
-        if read_states([guest.key])[guest.key][0] != STATES[0]:
-            what = "it was killed" if guest.killed else "its init ended"
-            self.failed[guest.spec.lxcpath, guest.spec.name] = f"it still runs {_END_S:g} s after {what}"
+        if read_states([guest.key])[guest.key][0] == STATES[0]:
+            self.has_stopped(guest)
+            return
+        what = "it was killed" if guest.killed else "its init ended"
+        self.failed[guest.spec.lxcpath, guest.spec.name] = f"it still runs {_END_S:g} s after {what}"
         self.drop(guest)
+
+    def has_stopped(self, guest: _Guest) -> None:
+        self.drop(guest)
+        self.ended(guest.key)
 
     def forget_init(self, guest: _Guest) -> None:
         if guest.pidfd >= 0:
-            self.ignore(guest.pidfd)
             os.close(guest.pidfd)
             guest.pidfd = -1
 
@@ -321,23 +347,3 @@ def _has_message(end: socket.socket) -> bool:
         return bool(end.recv(4096))
     except OSError:
         return False
-
-
-def _open_process(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return -1
-
-
-def _open_monitor(init: int) -> int:
-    """A pidfd of the parent of this init, -1 when that can't be had for sure."""
-    before = read_status(init)
-    if before is None or not before.parent:
-        return -1
-    monitor = _open_process(before.parent)
-    after = read_status(init)
-    if monitor >= 0 and (after is None or after.parent != before.parent):
-        os.close(monitor)
-        return -1
-    return monitor

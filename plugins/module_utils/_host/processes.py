@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 from functools import lru_cache
 from typing import NamedTuple, Optional
@@ -87,6 +88,35 @@ def _is_child_of_root(pid: int) -> bool:
 @lru_cache(maxsize=1)
 def _own_pid_namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
+
+
+def open_process(pid: int) -> int:
+    """A pidfd of the process, -1 when there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1
+
+
+def has_exited(pidfd: int) -> bool:
+    """Whether the process has ended, be it reaped or not."""
+    # Not select(2), for which descriptors end at 1023.
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def open_parent(pid: int) -> int:
+    """A pidfd of the process's parent, -1 when that can't be had for sure."""
+    before = read_status(pid)
+    if before is None or not before.parent:
+        return -1
+    parent = open_process(before.parent)
+    after = read_status(pid)
+    if parent >= 0 and (after is None or after.parent != before.parent):
+        os.close(parent)
+        return -1
+    return parent
 
 
 def is_of_host(pid: int) -> bool:
