@@ -68,7 +68,7 @@ def parse_members(
     """
     members: List[Member] = []
     for index, item in enumerate(items):
-        if isinstance(item, Mapping) and "names" not in item and index % part[1] != part[0]:
+        if isinstance(item, Mapping) and item.get("names") is None and index % part[1] != part[0]:
             continue
         path = f"{where}[{index}]"
         if not isinstance(item, Mapping):
