@@ -17,7 +17,9 @@ from .._errors import InputError
 MOST = 100_000
 
 _RANGE = re.compile(r"\[([A-Za-z0-9]+):([A-Za-z0-9]+)(?::([0-9]+))?\]")
-_PLACE = re.compile(r"\{(name|number)(?::(0?[0-9]*[dxX]?))?\}")
+#: `{name}`, `{number}` or `{number:FORMAT}`; or one that a backslash keeps as it is. `${name}` is a shell's.
+_PLACE = re.compile(r"(?<![$\\])\{(name|number(?::[^{}]*)?)\}|\\(\{(?:name|number(?::[^{}]*)?)\})")
+_FORMAT = re.compile(r"0?[0-9]{0,2}[dxX]?")
 
 
 class Place(NamedTuple):
@@ -88,7 +90,7 @@ def _values(begin: str, end: str, step: int, path: str) -> List[Tuple[str, int]]
 
 
 def has_places(value: Any) -> bool:
-    """Whether a text in the value has a `{name}` or `{number}` to be filled in."""
+    """Whether a text in the value has a `{name}` or `{number}` to be filled in, or one with a backslash before it."""
     if isinstance(value, str):
         return "{n" in value and bool(_PLACE.search(value))
     if isinstance(value, Mapping):
@@ -110,26 +112,35 @@ class Template:
         return filled
 
 
-def _filler(value: Any) -> Callable[[Place], Any]:
-    """What makes the value for a place."""
+def _filler(value: Any, path: str = "") -> Callable[[Place], Any]:
+    """What makes the value for a place. Raises InputError, `path` being where the value stands."""
     if not has_places(value):
         return lambda place: value
     if isinstance(value, str):
-        return _text_filler(value)
+        return _text_filler(value, path)
     if isinstance(value, Mapping):
+        paths = {key: f"{path}.{key}" if path else str(key) for key in value}
         if any(has_places(key) for key in value):
-            pairs = [(_filler(key), _filler(one)) for key, one in value.items()]
+            pairs = [(_filler(key, paths[key]), _filler(one, paths[key])) for key, one in value.items()]
             return lambda place: {key(place): one(place) for key, one in pairs}
-        varying = [(key, _filler(one)) for key, one in value.items() if has_places(one)]
+        varying = [(key, _filler(one, paths[key])) for key, one in value.items() if has_places(one)]
         return lambda place: {**value, **{key: one(place) for key, one in varying}}
-    parts = [_filler(one) for one in value]
+    parts = [_filler(one, f"{path}[{index}]") for index, one in enumerate(value)]
     return lambda place: [part(place) for part in parts]
 
 
-def _text_filler(text: str) -> Callable[[Place], str]:
+def _text_filler(text: str, path: str) -> Callable[[Place], str]:
     pieces = _PLACE.split(text)
-    parts = [piece.replace("{", "{{").replace("}", "}}") for piece in pieces[::3]]
-    for number, (what, form) in enumerate(zip(pieces[1::3], pieces[2::3])):
-        parts[number] += "{0}" if what == "name" else f"{{1:{form or 'd'}}}"
+    parts = [_literally(piece) for piece in pieces[::3]]
+    for index, (what, kept) in enumerate(zip(pieces[1::3], pieces[2::3])):
+        form = (what or "").partition(":")[2]
+        if not _FORMAT.fullmatch(form):
+            how = "a width of at most two digits, then d, x or X. A backslash before it leaves it as it is"
+            raise InputError(path, f"'{{{what}}}' is not how a number is written: {how}")
+        parts[index] += _literally(kept) if kept else "{0}" if what == "name" else f"{{1:{form or 'd'}}}"
     pattern = "".join(parts)
     return lambda place: pattern.format(*place)
+
+
+def _literally(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
