@@ -80,10 +80,11 @@ class _Declaration:
             if isinstance(template, dict) and template.get("password"):
                 module.no_log_values.add(str(template["password"]))
         for _items, shared, where in self._lists:
+            where = "defaults" if where == "containers" else f"{where}.defaults"
             for place in ("name", "names"):
                 if place in shared:
-                    where = "defaults" if where == "containers" else where
                     raise InputError(f"{where}.{place}", "a name is one container's own")
+            _refuse_unknown(shared, CONTAINER_OPTIONS, where)
         self._lxcpath = check_lxcpath(params["lxcpath"] or default_lxcpath())
         self._cgroup = cgroup_version()
         self._validate = _Validator()
@@ -110,8 +111,13 @@ class _Declaration:
 
     @property
     def count(self) -> int:
-        """How many containers there are, at least."""
-        return sum(len(expand_names(one["names"])) if "names" in one else 1 for one in self._all())
+        """How many containers there are, at least. Raises InputError."""
+        return sum(
+            1 if item.get("names") is None else len(expand_names(item["names"], f"{where}[{index}].names"))
+            for items, _defaults, where in self._lists
+            for index, item in enumerate(items)
+            if isinstance(item, dict)
+        )
 
     def _all(self) -> Iterator[Dict[str, Any]]:
         return (item for items, _defaults, _where in self._lists for item in items if isinstance(item, dict))
@@ -168,8 +174,26 @@ class _Validator:
     def __call__(self, item: Mapping[str, Any]) -> Dict[str, Any]:
         result = self._validator.validate(dict(item))
         if result.error_messages:
+            _refuse_unknown(item, {**CONTAINER_OPTIONS, "names": {}})
             raise InputError("", "; ".join(result.error_messages))
         return dict(result.validated_parameters)
+
+
+def _refuse_unknown(item: Mapping[str, Any], options: Mapping[str, Any], path: str = "") -> None:
+    """Raises InputError with the path to an option that is none."""
+    known = {*options, *(alias for one in options.values() for alias in one.get("aliases", ()))}
+    for option, value in item.items():
+        where = f"{path}.{option}" if path else str(option)
+        if option not in known:
+            from difflib import get_close_matches
+
+            near = " or ".join(f"'{one}'" for one in get_close_matches(str(option), sorted(known), 2))
+            raise InputError(where, f"lxc_container has no such option{f'. Is {near} meant?' if near else ''}")
+        below = options.get(option, {}).get("options")
+        listed = isinstance(value, (list, tuple))
+        for index, part in enumerate(value if listed else [value]):
+            if below and isinstance(part, Mapping):
+                _refuse_unknown(part, below, f"{where}[{index}]" if listed else where)
 
 
 # ------------------------------------------------------------------ what it is told
@@ -220,8 +244,10 @@ def _shown(entry: Entry, changed: bool, actions: Sequence[Action]) -> Dict[str, 
 
 
 def _failure(failed: List[Entry]) -> str:
-    texts: Dict[str, None] = dict.fromkeys(entry.error for entry in failed)
-    first = "; ".join(list(texts)[:3])
-    more = f" And {len(failed) - 3} more, see 'containers'." if len(failed) > 3 else ""
-    names: Tuple[str, ...] = tuple(entry.member.spec.name for entry in failed)
-    return f"{first}{more}" if len(names) == 1 else f"{len(names)} containers failed. {first}{more}"
+    if len(failed) == 1:
+        return failed[0].error
+    texts = list(dict.fromkeys(entry.error for entry in failed))
+    # Each names its container. Some end with an advice that has no full stop.
+    shown = " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts[:3])
+    more = f" And {len(texts) - 3} more, see 'containers'." if len(texts) > 3 else ""
+    return f"{len(failed)} containers failed. {shown}{more}"
