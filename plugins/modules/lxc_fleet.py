@@ -44,7 +44,9 @@ options:
       - In place of C(name) it may have C(names), a list of patterns with ranges as in Ansible's inventories, such as
         V(web[01:50]), V(node[a:e]) or V(db[0:10:2]). The description then holds for every one of them. In its texts
         C({name}) stands for the container's name and C({number}) for the number in the pattern's first range, or the
-        position where there is none; C({number:03}) writes it with three digits, C({number:x}) in hexadecimal.
+        position where there is none; C({number:03}) writes it with three digits, C({number:x}) in hexadecimal, and a
+        width has two digits at most. C(${name}) is left to the shells of guests and hooks, and of C(\{name}) and
+        C(\{number}) only the backslash is taken away.
     type: list
     elements: dict
     default: []
@@ -101,6 +103,10 @@ options:
       failed:
         description: What went wrong in earlier calls, by path of the container. These containers are not tried again.
         type: dict
+notes:
+  - A run that is killed while it clones may leave the names of clones that are not there in the file
+    C(lxc_snapshots) of their origin, until the task runs again. C(lxc-destroy) refuses to destroy the origin as long as
+    they are in it. The modules of this collection pass over them.
 seealso:
   - module: lightervisor.lxc.lxc_container
   - module: lightervisor.lxc.lxc_info

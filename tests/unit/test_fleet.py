@@ -101,7 +101,31 @@ def test_places_are_filled_wherever_they_stand():
     assert has_places(item)
     filled = Template(item).fill(Place("web", 43))
     assert filled == {"a": "web", "b": [{"c43": "x043:2b:2B"}], "d": 5, "e": "{other} {}", "f": None}
-    assert not has_places({"a": "{nam}", "b": ["{number:5.2f}"]})
+    assert not has_places({"a": "{nam}", "b": ["{name:3}"]})
+
+
+@pytest.mark.parametrize(
+    "text, filled",
+    [
+        ("echo ${name} ${number} {name}", "echo ${name} ${number} web"),
+        ("${number:03}", "${number:03}"),
+        (r"\{name} {number}", "{name} 43"),
+        (r"\{number:5.2f}", "{number:5.2f}"),
+        (r"$\{name} \{other} {0}", r"${name} \{other} {0}"),
+        ("{number:12}|{number:012}|{number:02X}", "          43|000000000043|2B"),
+    ],
+)
+def test_a_shells_variables_are_left_alone_and_a_backslash_keeps_a_place(text, filled):
+    assert Template({"a": text}).fill(Place("web", 43)) == {"a": filled}
+
+
+@pytest.mark.parametrize("form", ["100", "0100", "5.2f", "b", ",", ">5", "x3", " "])
+def test_other_formats_of_numbers_are_refused(form):
+    nic = {"type": "veth", "link": "br0", "ipv4": ["10.0.0.1/24", f"10.0.0.{{number:{form}}}/24"]}
+    with pytest.raises(InputError, match="two digits") as caught:
+        parse({"name": "b"}, {"names": ["a[1:2]"], "networks": [nic]})
+    assert caught.value.path == "containers[1].networks[0].ipv4[1]"
+    assert f"'{{number:{form}}}'" in caught.value.problem
 
 
 def test_an_item_goes_before_the_defaults():
@@ -160,11 +184,70 @@ def test_containers_of_one_description_are_those_that_are_described_one_by_one()
     assert together[0].spec.template is together[3].spec.template
 
 
+VETH = {"type": "veth", "link": "br0"}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"config": {"lxc.tty.max": 0, "lxc.environment": ["N={number}", "A=b"], "lxc.uts.name": "{name}"}},
+        {"config": {"lxc.environment": {"add": ["N={number}"], "remove": ["M={number}"]}, "lxc.net.7.link": "a"}},
+        {"config": {"lxc.environment": ["A=1"], "lxc.hook.start": None}, "autostart": {"order": 3}},
+        {"config": {"lxc.cgroup.memory.limit_in_bytes": "{number}M", "lxc.tty.max": 1}},
+        {"config": {"lxc.sysctl.net.{name}": "1"}},
+        {"networks": [VETH, {**VETH, "link": "br{number}", "name": "n{number}", "ipv6": ["fd00::{number:x}/64"]}]},
+        {"networks": [{**VETH, "ipv4": ["10.0.0.{number}/24", "10.1.0.1/24"], "ipv4_gateway": "10.0.0.254"}]},
+        {"networks": [{**VETH, "ipv6": ["FD00::{number}/064"], "ipv6_gateway": "fe80::{number}"}]},
+        {"networks": [{**VETH, "hwaddr": "02:00:00:00:00:{number:02X}", "index": 3, "mtu": None}], "state": "started"},
+        {"networks": [{**VETH, "veth_mode": "{name}"}]},
+        {"networks": [{**VETH, "name": "web9"}, {**VETH, "name": "{name}"}]},
+        {"networks": [{**VETH, "veth_pair": "p9"}, {**VETH, "veth_pair": "p{number}"}]},
+        {"networks": [{**VETH, "veth_pair": "br9", "link": "br{number}"}]},
+        {"networks": [{**VETH, "ipv4": ["10.0.0.{number}/24", "10.0.0.9/24"]}]},
+        {"networks": [{**VETH, "ipv6": ["fd00:{number}{number}{number}{number}{number}::1/64"]}]},
+        {"networks": [{"type": "vlan", "link": "eth0", "vlan_id": "{number}"}]},
+        {"clone": {"from": "web9"}, "config": {"lxc.environment": "{name}"}},
+        {"clone": {"from": "base{number}", "lxcpath": "/lxc/"}, "restart": "always"},
+        {"lxcpath": "/lxc/{number}", "shutdown_timeout": 3, "wait_for": ["running"], "state": "started"},
+        {
+            "template": {"name": "busybox"},
+            "backingstore": {"type": "dir", "dir": "/lxc/web9"},
+            "config": {"lxc.arch": "{name}"},
+        },
+    ],
+)
+def test_containers_of_a_series_are_those_that_are_described_one_by_one(description):
+    def outcome(**item: Any) -> Any:
+        try:
+            return parse({**description, **item})
+        except InputError as error:
+            return error.path, error.problem
+
+    apart = []
+    for number in (8, 9, 10):
+        # The number is that of the first range.
+        one = outcome(names=[f"web[{number}:{number}]"])
+        if isinstance(one, tuple):
+            apart = one
+            break
+        apart += one
+    together = outcome(names=["web[8:10]"])
+    assert together == apart
+    if isinstance(together, list):
+        assert [hash(member) for member in together] == [hash(member) for member in apart]
+
+
 def test_parts_of_a_fleet_are_the_whole_together():
     items = [{"names": ["a[1:7]"]}, {"name": "b"}, {"names": ["c[1:2]"], "config": {"lxc.environment": "N={number}"}}]
     whole = parse_members(items, {}, as_it_is, "/lxc", 2)
     parts = [parse_members(items, {}, as_it_is, "/lxc", 2, "containers", (k, 3)) for k in range(3)]
     assert sorted(m.spec.name for part in parts for m in part) == sorted(m.spec.name for m in whole)
+
+
+def test_names_that_are_null_are_those_of_nobody():
+    items = [{"name": "a", "names": None}, {"name": None, "names": ["b[1:2]"]}]
+    parts = [parse_members(items, {}, as_it_is, "/lxc", 2, part=(part, 2)) for part in range(2)]
+    assert sorted(member.spec.name for part in parts for member in part) == ["a", "b1", "b2"]
 
 
 @pytest.mark.parametrize(
