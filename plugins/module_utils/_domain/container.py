@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Iterator, Optional, Tuple
+from typing import TYPE_CHECKING, Iterator, Optional, Tuple
 
 from .._engine import Undo
 from .._host.locks import Lock, named_lock
@@ -21,6 +21,9 @@ from .._plan.container_context import Context
 from .._plan.core import Action, Plan
 from .container_context import read_context, refuse_symlinked
 from .surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from .._host.dependants import Lists
 
 #: Seconds to wait for others at work on the same container: as long as a slow template takes.
 LOCK_S = 600.0
@@ -39,8 +42,8 @@ class ContainerDomain:
         self._current: Optional[Current] = None
         #: The fleet that makes the container, "" for none.
         self.mark = ""
-        #: Whether its origin knows of it already.
-        self.registered = False
+        #: What its origin's list of clones was left as if it knows of this one already, see `Steps`.
+        self.registered: Optional[Lists] = None
 
     def read(self) -> Current:
         """The container and the context of its plan."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
 from .._engine import Undo
 from .._errors import OperationError
@@ -24,12 +24,16 @@ from .._model.observed import OK, Observed, Reference
 from .._plan.container_context import Context
 from .._plan.core import Action
 
+if TYPE_CHECKING:
+    from .._host.dependants import Lists
+
 
 class Steps:
     """Does the actions on one container, which the caller has read and locked.
 
     `ids_reserved` is called once a new container's id range stands where other runs look for it. `mark` is the fleet
-    that makes it; `registered`: its origin knows already that it will be a clone of it.
+    that makes it; `registered`: its origin knows already that it will be a clone of it, from which it can be made
+    without lxc-copy, and how its list was left.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Steps:
         lock: Optional[Lock],
         ids_reserved: Callable[[], None],
         mark: str = "",
-        registered: bool = False,
+        registered: Optional[Lists] = None,
     ) -> None:
         self.spec = spec
         self._current = current
@@ -88,7 +92,8 @@ class Steps:
         if spec.clone and context.origin and not action.detail["shift"]:
             from .._host.direct_clone import can_clone_directly
 
-            if can_clone_directly(spec, context.origin, clone_store(spec, context.origin)):
+            direct = self._registered is not None
+            if direct or can_clone_directly(spec, context.origin, clone_store(spec, context.origin)):
                 self._clone_directly(context, context.origin, idmap, undo)
                 return
         journal.begin(self._directory, action.verb, **_noted(spec))
@@ -123,15 +128,15 @@ class Steps:
         copied = copied_document(spec, origin, store, context.taken_hwaddrs, context.host_id)
         # liblxc has judged the planned config, and this one differs from it only in lines of its own making.
         text = finish_new(copied, spec, context, idmap).render()
-        if not self._registered:
-            dependants.register_clones(origin, [itself])
+        lists = dependants.register_clones(origin, [itself]) if self._registered is None else self._registered
         try:
             direct_clone.clone_directly(spec, origin, text, self._mark)
         except BaseException:
             dependants.forget_clones(origin, [itself])
             raise
-        # A run beside this one may have taken out what was not there yet.
-        dependants.register_clones(origin, [itself])
+        if not dependants.are_as_left(lists):
+            # A run beside this one may have taken out what was not there yet.
+            dependants.register_clones(origin, [itself])
         undo.push(f"what was made of '{spec.name}' is removed", lambda: lifecycle.discard(spec))
         grant_ids(spec.lxcpath, spec.name, idmap or ())
         self._ids_reserved()

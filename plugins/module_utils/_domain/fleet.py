@@ -10,7 +10,7 @@ import os
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from .._engine import carry_out
 from .._errors import OperationError
@@ -24,6 +24,9 @@ from .._plan.fleet import Key, Turn, key_of, makes, origin_key, schedule
 from .container import LOCK_S
 from .fleet_member import FleetMember
 from .fleet_view import Entry, FleetView
+
+if TYPE_CHECKING:
+    from .._host.dependants import Lists
 
 #: Containers that are stopped together before the next ones, at most: the lock of each takes a file descriptor.
 STOPS = 2000
@@ -52,7 +55,7 @@ class FleetRun:
         #: Those that something went wrong with.
         self._failed: Set[Key] = set()
         self._stopped: Set[int] = set()
-        self._registered: Set[int] = set()
+        self._registered: Dict[int, Lists] = {}
 
     @property
     def entries(self) -> List[Entry]:
@@ -202,7 +205,7 @@ class FleetRun:
         """Look once more at one that had only to be stopped, under its lock. Whatever is left is for its turn."""
         if entry.plan.verbs() != ("stop",) or entry.context is None:
             return
-        member = FleetMember(entry.member.spec, self, entry, entry.context, False)
+        member = FleetMember(entry.member.spec, self, entry, entry.context, None)
         try:
             entry.begun = entry.done = not member.plan(member.read()).changed
         except Exception:  # whatever it is, its turn will tell
@@ -214,18 +217,23 @@ class FleetRun:
         from .._host.direct_clone import can_clone_directly
 
         clones: Dict[Key, List[int]] = {}
+        direct: Dict[Any, bool] = {}
         for index in (turn.index for turn in turns):
             spec, plan = self.entries[index].member.spec, self.entries[index].plan
             # What is left of one that was interrupted takes its name out of the list when it goes.
             if not spec.clone or not makes(plan) or "discard" in plan.verbs():
                 continue
             origin = self.origin(origin_key(spec))
-            if origin.defined and can_clone_directly(spec, origin, clone_store(spec, origin)):
+            # Siblings have all in common that is asked for.
+            kind = (spec.clone, spec.backingstore, spec.lxcpath)
+            if kind not in direct:
+                direct[kind] = origin.defined and can_clone_directly(spec, origin, clone_store(spec, origin))
+            if direct[kind]:
                 clones.setdefault(origin_key(spec), []).append(index)
         for key, indexes in clones.items():
             specs = [self.entries[index].member.spec for index in indexes]
-            register_clones(self.origin(key), [Reference(spec.lxcpath, spec.name) for spec in specs])
-            self._registered.update(indexes)
+            lists = register_clones(self.origin(key), [Reference(spec.lxcpath, spec.name) for spec in specs])
+            self._registered.update(dict.fromkeys(indexes, lists))
 
     def _unregister(self, turns: Sequence[Turn]) -> None:
         """Take those out again that were not made after all."""
@@ -284,7 +292,7 @@ class FleetRun:
         try:
             if entry.context is None:
                 raise OperationError("manage", "container", spec.name, "it was not read before")
-            carry_out(FleetMember(spec, self, entry, entry.context, turn.index in self._registered))
+            carry_out(FleetMember(spec, self, entry, entry.context, self._registered.get(turn.index)))
         except Exception as error:  # whatever it is, it is this container's, and the others go on
             if not isinstance(error, OperationError):
                 error = OperationError("manage", "container", spec.name, f"{type(error).__name__}: {error}")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import AbstractSet, Protocol
+from typing import TYPE_CHECKING, AbstractSet, Optional, Protocol
 
 from .._errors import OperationError
 from .._model.container import ContainerSpec
@@ -18,6 +18,9 @@ from .._plan.core import Plan
 from .._plan.fleet import Key, makes, origin_key
 from .container import ContainerDomain
 from .fleet_view import Entry
+
+if TYPE_CHECKING:
+    from .._host.dependants import Lists
 
 
 class Run(Protocol):
@@ -33,7 +36,9 @@ class Run(Protocol):
 class FleetMember(ContainerDomain):
     """A container whose surroundings were read together with the others'. See `_engine.Domain`."""
 
-    def __init__(self, spec: ContainerSpec, run: Run, entry: Entry, context: Context, registered: bool) -> None:
+    def __init__(
+        self, spec: ContainerSpec, run: Run, entry: Entry, context: Context, registered: Optional[Lists]
+    ) -> None:
         super().__init__(spec)
         self.mark = run.fleet.name
         self.registered = registered

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import select
+import stat
 import struct
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -151,11 +152,17 @@ def read_dependants(lxcpath: str, name: str) -> Tuple[Reference, ...]:
         listed = tuple(Reference(lxcpath, other) for other in sorted(os.listdir(lxcpath)))
     else:
         listed = parse_references(text)
-    return tuple(other for other in listed if _depends(other, lxcpath, name))
+    if not listed:
+        return ()
+    place = os.path.realpath(lxcpath)
+    return tuple([other for other in listed if _depends(other, lxcpath, place, name)])
 
 
-def _depends(clone: Reference, lxcpath: str, name: str) -> bool:
-    """Whether `lxc_rdepends` of the clone names this container. One that can't be read counts as if it did."""
+def _depends(clone: Reference, lxcpath: str, place: str, name: str) -> bool:
+    """Whether `lxc_rdepends` of the clone names this container. One that can't be read counts as if it did.
+
+    `place` is what the lxcpath really is.
+    """
     try:
         content = read_regular(os.path.join(clone.lxcpath, clone.name, "lxc_rdepends"))[0]
     except (FileNotFoundError, NotADirectoryError):
@@ -163,8 +170,8 @@ def _depends(clone: Reference, lxcpath: str, name: str) -> bool:
     except OSError:
         return True
     references = parse_references(content.decode("utf-8", "surrogateescape"))
-    place = os.path.realpath(lxcpath)
-    return any(other.name == name and os.path.realpath(other.lxcpath) == place for other in references)
+    named = [other.lxcpath for other in references if other.name == name]
+    return lxcpath in named or any(os.path.realpath(other) == place for other in named)
 
 
 def snapshots_folder(lxcpath: str, name: str) -> str:
@@ -203,12 +210,12 @@ def _exists(store: str, path: str) -> bool:
     if store == "nbd":
         path = path.partition(":")[0]
     try:
-        os.stat(path)
+        mode = os.stat(path).st_mode
     except PermissionError:
         return True
     except OSError:
         return False
-    return os.path.isdir(path) if store in ("dir", "btrfs", "overlay") else True
+    return stat.S_ISDIR(mode) if store in ("dir", "btrfs", "overlay") else True
 
 
 def is_empty(folder: str) -> bool:

@@ -24,6 +24,8 @@ from .files import read_regular, write_atomic
 _FEW = 8
 
 Change = Callable[[List[Reference]], List[Reference]]
+#: What tells of the lists, as they were left, that nobody has written them since: path, inode, time, size of each.
+Lists = Tuple[Tuple[str, int, int, int], ...]
 
 
 def read_rdepends(folder: str) -> Tuple[str, int]:
@@ -60,10 +62,11 @@ def rdepends_of_clone(origin: Observed) -> Tuple[str, int]:
     return text + shares, mode
 
 
-def register_clones(origin: Observed, clones: Sequence[Reference]) -> None:
+def register_clones(origin: Observed, clones: Sequence[Reference]) -> Lists:
     """Note containers with the origin, and with those whose files it shares itself, where they are not noted yet.
 
     As long as they are not there, liblxc's lists name them for nothing, which `read_dependants` does not believe.
+    Returns what `are_as_left` asks for.
     """
 
     def with_clones(pairs: List[Reference]) -> List[Reference]:
@@ -71,8 +74,24 @@ def register_clones(origin: Observed, clones: Sequence[Reference]) -> None:
         return pairs + [clone for clone in dict.fromkeys(clones) if clone not in known]
 
     entries = [f"\n{clone.lxcpath}\n{clone.name}\n" for clone in clones] if len(clones) <= _FEW else []
-    for lxcpath, name in _named_in(rdepends_of_clone(origin)[0]):
-        _change(lxcpath, name, with_clones, lambda text: bool(entries) and all(f in f"\n{text}" for f in entries))
+    def has_clones(text: str) -> bool:
+        return bool(entries) and all(entry in f"\n{text}" for entry in entries)
+
+    named = _named_in(rdepends_of_clone(origin)[0])
+    return tuple([_change(lxcpath, name, with_clones, has_clones) for lxcpath, name in named])
+
+
+def are_as_left(lists: Lists) -> bool:
+    """Whether nobody has written the lists since they were left so."""
+    return all(_state_of(path) == (path, *state) for path, *state in lists)
+
+
+def _state_of(path: str) -> Tuple[str, int, int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return path, 0, 0, 0
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def forget_clones(origin: Observed, clones: Sequence[Reference]) -> None:
@@ -115,23 +134,26 @@ def _named_in(text: str) -> Iterator[Tuple[str, str]]:
             continue
 
 
-def _change(lxcpath: str, name: str, change: Change, settled: Callable[[str], bool], durable: bool = True) -> None:
+def _change(
+    lxcpath: str, name: str, change: Change, settled: Callable[[str], bool], durable: bool = True
+) -> Tuple[str, int, int, int]:
     """Change the list of one container; `settled` tells cheaply that there is nothing to change in this text."""
     path = os.path.join(lxcpath, name, "lxc_snapshots")
     with disk_lock(lxcpath, name):
         text = _listed(path)
         if settled(text):
-            return
+            return _state_of(path)
         rows = text.splitlines()
         before = [Reference(one, two) for one, two in zip(rows[::2], rows[1::2])]
         after = change(before)
         if after == before:
-            return
+            return _state_of(path)
         if after:
             text = "".join(f"{one.lxcpath}\n{one.name}\n" for one in after)
             write_atomic(path, text, mode=None if rows else 0o644, durable=durable)
         else:
             os.unlink(path)
+        return _state_of(path)
 
 
 def _listed(path: str) -> str:

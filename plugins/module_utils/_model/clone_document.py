@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import Container, List, Tuple
+from functools import lru_cache
+from typing import Container, Tuple
 
 from .config import ConfigDocument
+from .config_line import Line, parse_line, render_line
 from .container import ContainerSpec
 from .hwaddr import Reserved, derive_hwaddr
 from .observed import OK, Observed
@@ -86,16 +88,23 @@ def copied_document(
     keep_name, keep_mac = (clone.keep_name, clone.keep_mac) if clone else (False, False)
     dropped = ("lxc.rootfs.path",) if keep_name else ("lxc.rootfs.path", "lxc.utsname", "lxc.uts.name")
     used = Reserved(taken)
-    lines: List[str] = []
-    # Loading and writing it twice drops what holds nothing but blanks.
-    for line in re.split(r"[\r\n]+", origin.document.render()):
-        if not line.strip(" \t\f") or _is_of(line, dropped):
-            continue
-        lines.append(_with_hwaddr(line, keep_mac, used, f"{host_id}{spec.lxcpath}/{spec.name}"))
-    lines.append(f"lxc.rootfs.path = {rootfs_line(spec, origin, store)}")
+    lines = list(_kept(origin.document.render(), dropped))
+    for index, line in enumerate(lines):
+        if "hwaddr" in line.text:
+            text = _with_hwaddr(line.text[:-1], keep_mac, used, f"{host_id}{spec.lxcpath}/{spec.name}")
+            lines[index] = parse_line(text + "\n")
+    lines.append(parse_line(render_line("lxc.rootfs.path", rootfs_line(spec, origin, store))))
     if not keep_name:
-        lines.append(f"lxc.uts.name = {spec.name}")
-    return ConfigDocument.parse("\n".join(lines) + "\n")
+        lines.append(parse_line(render_line("lxc.uts.name", spec.name)))
+    return ConfigDocument(tuple(lines))
+
+
+@lru_cache(maxsize=8)
+def _kept(text: str, dropped: Tuple[str, ...]) -> Tuple[Line, ...]:
+    """The lines of an origin that its clones get, which is alike for all of them."""
+    # Loading and writing it twice drops what holds nothing but blanks.
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip(" \t\f") and not _is_of(line, dropped)]
+    return ConfigDocument.parse("".join([f"{line}\n" for line in lines])).lines
 
 
 def _is_of(line: str, keys: Tuple[str, ...]) -> bool:
@@ -105,8 +114,6 @@ def _is_of(line: str, keys: Tuple[str, ...]) -> bool:
 
 def _with_hwaddr(line: str, keep: bool, used: Reserved, seed: str) -> str:
     """The line with a new address. Digits that are an x get a value in every case, as whenever liblxc reads them."""
-    if "hwaddr" not in line:
-        return line
     found = _HWADDR.match(line.lstrip(" \t"))
     if found is None:
         return line
