@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 from .._errors import OperationError
 
@@ -39,7 +39,7 @@ def check_config(text: str, name: str, lxcpath: str) -> None:
 
 
 def refused_configs(texts: Sequence[str]) -> Dict[str, str]:
-    """The texts that liblxc would not load, with the reason. One process judges them all."""
+    """The texts that liblxc would not load, with the reason. As many processes as there are processors judge them."""
     refused: Dict[str, str] = {}
     for text in _doubtful(texts):
         try:
@@ -53,17 +53,25 @@ def _doubtful(texts: Sequence[str]) -> Sequence[str]:
     """Those of the texts that were not loaded: refused ones, and all when the process that tried did not end well."""
     if len(texts) < 2:
         return texts
-    found = as_file("")
+    shares = os.cpu_count() or 1
+    parts = [texts[first::shares] for first in range(min(shares, len(texts)))]
     said = as_file("")
+    children: List[Tuple[int, int, Sequence[str]]] = []
     try:
-        child = os.fork()
-        if child == 0:
-            _load_all_and_exit(texts, found, said)
-        if os.waitpid(child, 0)[1]:
-            return texts
-        return [texts[int(index)] for index in os.pread(found, 1 << 24, 0).split()]
+        for part in parts:
+            found = as_file("")
+            child = os.fork()
+            if child == 0:
+                _load_all_and_exit(part, found, said)
+            children.append((child, found, part))
+        doubtful: List[str] = []
+        for child, found, part in children:
+            failed = os.waitpid(child, 0)[1]
+            doubtful += part if failed else [part[int(index)] for index in os.pread(found, 1 << 24, 0).split()]
+        return doubtful
     finally:
-        os.close(found)
+        for _child, found, _part in children:
+            os.close(found)
         os.close(said)
 
 
