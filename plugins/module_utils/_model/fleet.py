@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .._errors import InputError
-from .container import ContainerSpec, Once, check_name, check_wait, parse_container
+from .container import ContainerSpec, Once, alter, check_name, check_wait, parse_container
 from .fleet_names import Place, Template, expand_names, has_places
 from .source import check_text
 
@@ -138,21 +138,37 @@ def _filled(
     cgroup: int,
 ) -> Iterator[Member]:
     """Containers whose descriptions differ in what stands in place of `{name}` and `{number}`."""
+    # Here, because it imports what NICs need.
+    from .fleet_series import Series, try_series
+
     try:
         # What stands there is a text, mostly where a text is wanted: then the kinds of values can be checked once.
-        template, checked = Template(_without_nulls(validate(dict(item, name="{name}")))), True
+        described, checked = _without_nulls(validate(dict(item, name="{name}"))), True
     except InputError:
-        template, checked = Template(item), False
+        described, checked = dict(item), False
+    template = Template(described)
     once = Once()
+    first: Optional[Member] = None
+    series: Optional[Series] = None
     for place in places:
         check_name(place.name, "names")
+        if first and series:
+            try:
+                yield alter(first, spec=series.make(place))
+                continue
+            except InputError:
+                # What is wrong is told below, where the paths are known.
+                pass
         try:
             params = template.fill(place)
             if not checked:
                 params = validate(dict(params, name=place.name))
-            yield _member(params, path, default_lxcpath, cgroup, once)
+            member = _member(params, path, default_lxcpath, cgroup, once)
         except InputError as error:
             raise InputError(error.under(path).path, f"{error.problem} (for '{place.name}')") from None
+        if first is None:
+            first, series = member, try_series(described, member.spec) if checked else None
+        yield member
 
 
 def _alike(
@@ -176,7 +192,7 @@ def _alike(
             raise InputError("clone.from", f"'{place.name}' can't be a clone of itself")
         if spec.backingstore and dict(spec.backingstore.options).get("dir"):
             raise InputError("backingstore.dir", "several containers can't have one rootfs. Use {name} in it")
-        yield replace(first, spec=replace(spec, name=place.name))
+        yield alter(first, spec=alter(spec, name=place.name))
 
 
 def _without_nulls(params: Mapping[str, Any]) -> Dict[str, Any]:

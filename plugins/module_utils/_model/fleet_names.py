@@ -104,7 +104,7 @@ class Template:
     """A description in which `{name}`, `{number}`, `{number:03}` and `{number:x}` stand for what differs."""
 
     def __init__(self, item: Mapping[str, Any]) -> None:
-        self._fill = _filler(item)
+        self._fill = filler(item)
 
     def fill(self, place: Place) -> Dict[str, Any]:
         """The description of one container. What has no place in it is the same object in each of them."""
@@ -112,7 +112,7 @@ class Template:
         return filled
 
 
-def _filler(value: Any, path: str = "") -> Callable[[Place], Any]:
+def filler(value: Any, path: str = "") -> Callable[[Place], Any]:
     """What makes the value for a place. Raises InputError, `path` being where the value stands."""
     if not has_places(value):
         return lambda place: value
@@ -121,11 +121,11 @@ def _filler(value: Any, path: str = "") -> Callable[[Place], Any]:
     if isinstance(value, Mapping):
         paths = {key: f"{path}.{key}" if path else str(key) for key in value}
         if any(has_places(key) for key in value):
-            pairs = [(_filler(key, paths[key]), _filler(one, paths[key])) for key, one in value.items()]
+            pairs = [(filler(key, paths[key]), filler(one, paths[key])) for key, one in value.items()]
             return lambda place: {key(place): one(place) for key, one in pairs}
-        varying = [(key, _filler(one, paths[key])) for key, one in value.items() if has_places(one)]
+        varying = [(key, filler(one, paths[key])) for key, one in value.items() if has_places(one)]
         return lambda place: {**value, **{key: one(place) for key, one in varying}}
-    parts = [_filler(one, f"{path}[{index}]") for index, one in enumerate(value)]
+    parts = [filler(one, f"{path}[{index}]") for index, one in enumerate(value)]
     return lambda place: [part(place) for part in parts]
 
 

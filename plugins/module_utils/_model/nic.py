@@ -27,7 +27,11 @@ _NEEDED = {"macvlan": ("link",), "ipvlan": ("link",), "vlan": ("link", "vlan_id"
 _ORDER = {option: position for position, option in enumerate(TABLE)}
 _HEX = "[1-9a-f][0-9a-f]{0,3}"
 #: An IPv6 address with `::` in it and no zeros in front of or beside anything that could be shorter.
-_SHORT_IPV6 = re.compile(rf"(?:(?:0|{_HEX}):)*{_HEX}::(?:{_HEX}(?::(?:0|{_HEX}))*)?")
+_SHORT_IPV6 = re.compile(
+    rf"(?:(?:0|{_HEX}):)*{_HEX}::(?:{_HEX}(?::(?:0|{_HEX}))*)?(/(?:[1-9]?[0-9]|1[01][0-9]|12[0-8]))?"
+)
+#: Names of interfaces that need no closer look.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,6 @@ def nics_from_options(options: Sequence[Mapping[str, Any]], path: str = "network
     empty text means that the key shall not be there. Raises InputError: `networks[2].ipv4[0]: …`.
     """
     nics: List[Nic] = []
-    seen: Dict[Tuple[str, str], int] = {}
     for position, item in enumerate(options):
         here = f"{path}[{position}]"
         given = {option: value for option, value in item.items() if value is not None}
@@ -65,17 +68,23 @@ def nics_from_options(options: Sequence[Mapping[str, Any]], path: str = "network
             if option not in NIC_OPTIONS:
                 raise InputError(f"{here}.{option}", "a network has no such option")
         index = _bounded(given.get("index", position), f"{here}.index", (0, 2**31 - 2))
-        nic = _nic(index, given, here)
+        nics.append(_nic(index, given, here))
+    refuse_doubles(nics, path)
+    return tuple(nics)
+
+
+def refuse_doubles(nics: Sequence[Nic], path: str) -> None:
+    """Raises InputError when the NICs share what only one can have."""
+    seen: Dict[Tuple[str, str], int] = {}
+    for position, nic in enumerate(nics):
         unique = [(s, v[0]) for s, v in nic.settings if v and s in ("name", "veth.pair", "hwaddr")]
-        for subkey, value in [("index", str(index)), *unique]:
+        for subkey, value in [("index", str(nic.index)), *unique]:
             if "x" in value and subkey == "hwaddr":
                 continue
             earlier = seen.setdefault((subkey, value), position)
             if earlier != position:
                 option = "veth_pair" if subkey == "veth.pair" else subkey
-                raise InputError(f"{here}.{option}", f"'{value}' is that of {path}[{earlier}] too")
-        nics.append(nic)
-    return tuple(nics)
+                raise InputError(f"{path}[{position}].{option}", f"'{value}' is that of {path}[{earlier}] too")
 
 
 def _nic(index: int, given: Mapping[str, Any], path: str) -> Nic:
@@ -91,13 +100,13 @@ def _nic(index: int, given: Mapping[str, Any], path: str) -> Nic:
         here = f"{path}.{option}"
         if kind not in types:
             raise InputError(here, f"a NIC of type {kind} has no such option; it is for {', '.join(types)}")
-        settings.append((subkey, _values(option, value_kind, given[option], here)))
+        settings.append((subkey, nic_values(option, value_kind, given[option], here)))
     nic = Nic(index, kind, tuple(settings))
-    _check_together(nic, given, path)
+    check_together(nic, given, path)
     return nic
 
 
-def _values(option: str, kind: str, value: Any, path: str) -> Tuple[str, ...]:
+def nic_values(option: str, kind: str, value: Any, path: str) -> Tuple[str, ...]:
     """The values of the key, none to remove it."""
     if kind in LISTS:
         items = [value] if isinstance(value, (str, int)) else list(value)
@@ -148,7 +157,7 @@ def _item(option: str, kind: str, value: Any, path: str) -> str:
     return result
 
 
-def _check_together(nic: Nic, given: Mapping[str, Any], path: str) -> None:
+def check_together(nic: Nic, given: Mapping[str, Any], path: str) -> None:
     """What each option allows but liblxc refuses at the start of the container."""
     for family in ("ipv4", "ipv6"):
         gateway = given.get(f"{family}_gateway")
@@ -204,6 +213,8 @@ def _bounded(value: Any, path: str, bounds: Tuple[int, int], more: str = "") -> 
 
 def _interface(text: str, path: str) -> str:
     """A name that the kernel takes (dev_valid_name in net/core/dev.c) and does not complete itself (%d)."""
+    if _PLAIN_NAME.fullmatch(text):
+        return text
     if len(text.encode("utf-8", "surrogatepass")) > _NAME_BYTES:
         raise InputError(path, f"'{text}' is longer than the {_NAME_BYTES} bytes that a network interface's name has")
     if text in (".", "..") or any(char in "/:%" or char.isspace() for char in text):
@@ -224,7 +235,7 @@ def _hwaddr(text: str, path: str) -> str:
 
 
 def _address(text: str, family: int, path: str, more: str = "") -> str:
-    if family == 6 and _is_canonical(text):
+    if family == 6 and _is_canonical(text, network=False):
         return text
     # Here, so that only tasks with other addresses pay for it.
     import ipaddress
@@ -239,16 +250,23 @@ def _address(text: str, family: int, path: str, more: str = "") -> str:
     return str(found)
 
 
-def _is_canonical(text: str) -> bool:
+def _is_canonical(text: str, network: bool) -> bool:
     """Whether the text is plainly an IPv6 address as RFC 5952 writes it, where the `::` is the longest run of zeros.
+
+    With `network`, one with the length of its prefix.
 
     Thousands of addresses take a tenth of the time so.
     """
     # At most as many groups as there are colons.
-    return text.count(":0") + 1 < 8 - text.count(":") and bool(_SHORT_IPV6.fullmatch(text))
+    if text.count(":0") + 1 >= 8 - text.count(":"):
+        return False
+    found = _SHORT_IPV6.fullmatch(text)
+    return found is not None and (found[1] is not None) == network
 
 
 def _with_prefix(text: str, family: int, path: str) -> str:
+    if family == 6 and _is_canonical(text, network=True):
+        return text
     address, slash, prefix = text.partition("/")
     found = _address(address, family, path)
     if not slash:
