@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the lightervisor.lxc contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The look at a whole fleet finds nothing to do exactly where the plan of the whole has nothing to do."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.lightervisor.lxc.plugins.module_utils._domain import fleet_scan
+from ansible_collections.lightervisor.lxc.plugins.module_utils._domain.fleet_scan import find_nothing_to_do
+from ansible_collections.lightervisor.lxc.plugins.module_utils._domain.fleet_view import FleetView
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.fleet import FleetSpec, Member, parse_members
+
+NAMES = ["a1", "a2", "a3", "a4", "a5"]
+
+
+@pytest.fixture
+def fleet(lxcpath: Path) -> Callable[..., list[Member]]:
+    """Five stopped containers, written by hand, and what declares them."""
+    for name in NAMES:
+        rootfs = lxcpath / name / "rootfs"
+        rootfs.mkdir(parents=True)
+        lines = [f"lxc.rootfs.path = dir:{rootfs}", f"lxc.uts.name = {name}", f"lxc.environment = N={name[1:]}"]
+        (lxcpath / name / "config").write_text("\n".join([*lines, "lxc.net.0.type = empty", ""]))
+
+    def members(part: tuple[int, int] = (0, 1), **options: Any) -> list[Member]:
+        item = {
+            "names": ["a[1:5]"],
+            "template": {"name": "none"},
+            "networks": [{"type": "empty"}],
+            "config": {"lxc.environment": "N={number}"},
+            "state": "stopped",
+            **options,
+        }
+        return parse_members([item], {}, dict, str(lxcpath), 2, "containers", part)
+
+    return members
+
+
+def is_quiet(members: Callable[..., list[Member]], **options: Any) -> bool:
+    """What the scan says; that of the plan must be the same."""
+    whole = FleetView(FleetSpec(tuple(members(**options))))
+    planned = any(one.plan.changed or one.plan.warnings or one.error for one in whole.entries)
+    keys = find_nothing_to_do(FleetSpec(()), lambda part: members(part, **options))
+    assert (keys is None) == planned
+    assert keys is None or sorted(name for _lxcpath, name in keys) == NAMES
+    return keys is not None
+
+
+def test_containers_in_order_need_no_plan(fleet, monkeypatch):
+    # Else the quick look would not be one.
+    monkeypatch.setattr(FleetView, "__init__", None)
+    assert len(find_nothing_to_do(FleetSpec(()), fleet) or ()) == 5
+
+
+@pytest.mark.parametrize("name", ["a3", "a4"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "config").write_text((folder / "config").read_text().replace("N=", "M=")),
+        lambda folder: (folder / "config").write_text((folder / "config").read_text() + "lxc.nonsense = 1\n"),
+        lambda folder: (folder / "config").unlink(),
+        lambda folder: folder.rename(folder.with_name("gone")),
+        lambda folder: (folder / "rootfs").rmdir(),
+        lambda folder: (folder / "partial").touch(),
+        lambda folder: (folder / ".lightervisor.json").write_text('{"operation": "create"}'),
+        lambda folder: (folder / "lxc_rdepends").write_text(f"{folder.parent}\na1\n"),
+        lambda folder: (folder.rename(folder.with_name("b")), folder.symlink_to("b")),
+    ],
+    ids=["changed", "nonsense", "no config", "gone", "no rootfs", "partial", "journal", "clone", "link"],
+)
+def test_what_is_not_in_order_is_found_in_each_process(fleet, lxcpath, change, name):
+    assert is_quiet(fleet)
+    change(lxcpath / name)
+    assert not is_quiet(fleet)
+
+
+def test_what_differs_and_needs_nothing_is_let_alone(fleet, lxcpath):
+    for name, text in (("a2", "lxc.environment='X'\nlxc.environment=\nlxc.environment=N=2"), ("a3", "# é\r\n")):
+        with (lxcpath / name / "config").open("a") as config:
+            config.write(text)
+    (lxcpath / "a4" / "config").rename(lxcpath / "a4" / "other")
+    (lxcpath / "a4" / "config").symlink_to("other")
+    assert is_quiet(fleet)
+    assert not is_quiet(fleet, state="started")
+    assert not is_quiet(fleet, privileged=False)
+    assert is_quiet(fleet, purge_config=True)
+
+
+def test_one_that_may_run_is_looked_at_closely(fleet, lxcpath):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{lxcpath}/a3/command")
+        listener.listen()
+        assert not is_quiet(fleet)
+
+
+def test_one_container_in_two_spellings_of_its_place_is_not_passed_over(fleet, lxcpath, monkeypatch):
+    other = lxcpath / ".again"
+    other.symlink_to(lxcpath)
+    again = {"name": "a2", "lxcpath": str(other), "template": {"name": "none"}}
+
+    def members(part: tuple[int, int]) -> list[Member]:
+        return [*fleet(part), *(parse_members([again], {}, dict, str(lxcpath), 2) if part[0] == 1 else [])]
+
+    assert find_nothing_to_do(FleetSpec(()), fleet) is not None
+    monkeypatch.setattr(fleet_scan.os, "cpu_count", lambda: 2)
+    assert find_nothing_to_do(FleetSpec(()), members) is None
