@@ -23,7 +23,11 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._engine import ca
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import OperationError
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host import direct_clone, journal, lifecycle
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.copy_tree import copy_tree
-from ansible_collections.lightervisor.lxc.plugins.module_utils._host.dependants import forget_clones, register_clones
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.dependants import (
+    are_as_left,
+    forget_clones,
+    register_clones,
+)
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.direct_clone import (
     can_clone_directly,
     clone_directly,
@@ -313,13 +317,15 @@ def test_names_are_noted_once_and_taken_back(busybox, lxcpath):
     web = observe("web", str(lxcpath))
     names = [Reference(str(lxcpath), f"lvt-{number}") for number in range(3)]
     register_clones(web, names)
-    register_clones(web, names[1:] + names[:1])
+    lists = register_clones(web, names[1:] + names[:1])
+    assert are_as_left(lists)
     lines = "".join(f"{lxcpath}\n{one.name}\n" for one in names)
     assert (lxcpath / "web/lxc_snapshots").read_text() == lines
     assert (lxcpath / "base/lxc_snapshots").read_text() == f"{lxcpath}\nweb\n{lines}"
     assert observe("web", str(lxcpath)).dependants == ()
     (lxcpath / names[1].name).mkdir()
     forget_clones(web, names)
+    assert not are_as_left(lists)
     assert (lxcpath / "web/lxc_snapshots").read_text() == f"{lxcpath}\n{names[1].name}\n", "that one is there"
     (lxcpath / names[1].name).rmdir()
     forget_clones(web, names)
