@@ -9,7 +9,6 @@ The documentation is the module's.
 
 from __future__ import annotations
 
-import gc
 import time
 from typing import Any, Dict, Mapping, Optional
 
@@ -17,6 +16,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import InputError, OperationError
+from ansible_collections.lightervisor.lxc.plugins.plugin_utils._collector import paused_collector
 from ansible_collections.lightervisor.lxc.plugins.plugin_utils._fleet_progress import (
     batch_seconds,
     merge_results,
@@ -54,14 +54,8 @@ class ActionModule(ActionBase):
         args = {name: value for name, value in self._task.args.items() if name != "batch"}
         if batch is not None:
             args["batch"] = dict(batch)
-        # Ansible parses whatever the module imports, and would look for garbage all the while.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
+        with paused_collector():
             outcome: Dict[str, Any] = self._execute_module(module_args=args, task_vars=task_vars, wrap_async=wrap_async)
-        finally:
-            if collects:
-                gc.enable()
         return outcome
 
     def _in_batches(self, batch: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:

@@ -28,6 +28,9 @@ attributes:
   diff_mode:
     support: none
     description: There is nothing to show, because nothing is changed.
+  action:
+    support: full
+    description: An action plugin of the same name makes Ansible pack the module in less time, and does nothing else.
 options:
   name:
     description:
