@@ -10,13 +10,13 @@ import gc
 import json
 import time
 from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ._domain.fleet_prune import pruned
 from ._domain.fleet_scan import WORTHWHILE, find_nothing_to_do
-from ._domain.fleet_view import Entry, pruned
 from ._errors import InputError
 from ._host.files import read_text
 from ._host.liblxc import cgroup_version, default_lxcpath
@@ -25,6 +25,9 @@ from ._model.fleet import FleetSpec, Member, check_fleet_name, merge, parse_memb
 from ._model.fleet_names import expand_names
 from ._options import CONTAINER_OPTIONS
 from ._plan.core import Action, render_diff
+
+if TYPE_CHECKING:
+    from ._domain.fleet_view import Entry
 
 
 def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:

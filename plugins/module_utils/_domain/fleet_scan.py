@@ -10,8 +10,8 @@ each process can judge its part alone. Whatever is not plainly in order is left 
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .._errors import OperationError
@@ -22,8 +22,8 @@ from .._host.journal import FILE as JOURNAL
 from .._host.liblxc import installed_version
 from .._model.fleet import FleetSpec, Member
 from .._plan.container_met import is_simple, met_rootfs
-from .._plan.fleet import Key, key_of
 
+Key = Tuple[str, str]
 #: The part of a fleet that one of several processes looks at, as (k, n).
 Part = Tuple[int, int]
 #: Containers below which one process is as quick.
@@ -45,8 +45,8 @@ def find_nothing_to_do(fleet: FleetSpec, members: Callable[[Part], Sequence[Memb
             with os.fdopen(reading, "rb") as stream:
                 data = stream.read()
             os.waitpid(pid, 0)
-            part = pickle.loads(data) if data else None
-            found = found + part if found is not None and part is not None else None
+            part = json.loads(data) if data else None
+            found = None if found is None or part is None else found + [(lxcpath, name) for lxcpath, name in part]
     return found if found is not None and _differ(found) else None
 
 
@@ -65,7 +65,7 @@ def _fork(fleet: FleetSpec, members: Callable[[Part], Sequence[Member]], part: P
             os.close(reading)
             with os.fdopen(writing, "wb") as stream:
                 # What goes wrong here goes wrong again, and is told, when the whole is planned.
-                stream.write(pickle.dumps(_look(fleet, members(part))))
+                stream.write(json.dumps(_look(fleet, members(part))).encode("ascii"))
         finally:
             os._exit(0)
     os.close(writing)
@@ -80,7 +80,7 @@ def _look(fleet: FleetSpec, members: Sequence[Member]) -> Optional[List[Key]]:
         for entry in FleetView(fleet, closer).entries:
             if entry.plan.changed or entry.plan.warnings or entry.error or entry.restart_keys or entry.member.wait_for:
                 return None
-    return [key_of(member.spec) for member in members]
+    return [(member.spec.lxcpath, member.spec.name) for member in members]
 
 
 def _not_plainly_met(members: Sequence[Member]) -> List[Member]:

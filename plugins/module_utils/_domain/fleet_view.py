@@ -29,6 +29,7 @@ from .._plan.fleet import (
     without_dependants,
 )
 from .container_context import read_context, refuse_symlinked, start_time
+from .fleet_prune import pruned
 from .surroundings import Surroundings
 
 
@@ -152,24 +153,6 @@ def _settled(member: Member, fleet: FleetSpec) -> Member:
     if began is None or began < fleet.since:
         return member
     return replace(member, spec=replace(member.spec, state="started"))
-
-
-def pruned(fleet: FleetSpec, listed: Set[Key]) -> List[Member]:
-    """What the fleet has made in its lxcpaths and lists no more, to be absent."""
-    if not fleet.prune:
-        return []
-    from .._host.fleet_marks import marked
-
-    # One directory may be spelled in several ways, and a container is listed in any of them.
-    places = {lxcpath: os.path.realpath(lxcpath) for lxcpath in (*(key[0] for key in listed), fleet.pruned.lxcpath)}
-    known = {(places[lxcpath], name) for lxcpath, name in listed}
-    found = []
-    for lxcpath, place in places.items():
-        for name in marked(lxcpath, fleet.name):
-            if (place, name) not in known:
-                known.add((place, name))
-                found.append(Member(replace(fleet.pruned, name=name, lxcpath=lxcpath), f"prune ({name})"))
-    return found
 
 
 def _refuse_twins(members: Sequence[Member]) -> None:

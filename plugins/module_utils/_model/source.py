@@ -43,6 +43,9 @@ _STORE_FLAGS = {
     "rbd_pool": "--rbdpool",
 }
 _MIB = 1 << 20
+#: Comments in a container's config: what lxc-create has made it with, and what this collection has copied it from.
+MADE_BY = "# Template used to create this container: "
+COPIED_FROM = "# Cloned by lightervisor.lxc from: "
 #: Arguments of templates that a secret follows.
 _SECRET_FLAGS = ("password", "passwd", "pass", "secret", "token", "api-key", "creds")
 

@@ -15,12 +15,9 @@ from .._model.config_line import Line
 from .._model.container import ContainerSpec
 from .._model.observed import Observed
 from .._model.rootfs import parse_rootfs
-from .._model.source import Backingstore, Template, mask
+from .._model.source import COPIED_FROM, MADE_BY, Backingstore, Template, mask
 
-#: Comments in a config: what lxc-create has made it by, and what we have copied it from.
-TEMPLATE = "# Template used to create this container: "
 _PARAMETERS = "# Parameters passed to the template:"
-ORIGIN = "# Cloned by lightervisor.lxc from: "
 #: The options that say what a template makes, and their short forms; the others say how.
 _WHAT = {
     "download": {"--dist": "-d", "--release": "-r", "--arch": "-a", "--variant": ""},
@@ -103,19 +100,19 @@ def _place(store: Backingstore) -> str:
 
 def template_of(document: ConfigDocument) -> str:
     """The template's short name in the header that lxc-create writes, "" without one (prepend_lxc_header)."""
-    base = _comment(document, TEMPLATE).rsplit("/", 1)[-1]
+    base = _comment(document, MADE_BY).rsplit("/", 1)[-1]
     return base[4:] if base.startswith("lxc-") else base
 
 
 def origin_of(document: ConfigDocument) -> str:
     """The path of the container that this one is a full copy of, "" when `with_origin` did not note it."""
-    return _comment(document, ORIGIN)
+    return _comment(document, COPIED_FROM)
 
 
 def with_origin(document: ConfigDocument, path: str) -> ConfigDocument:
     """The document with a comment at its top that says what the container is a full copy of."""
-    lines = [line for line in document.lines if not line.text.startswith(ORIGIN)]
-    return ConfigDocument((Line(f"{ORIGIN}{path}\n", None, ""), *lines))
+    lines = [line for line in document.lines if not line.text.startswith(COPIED_FROM)]
+    return ConfigDocument((Line(f"{COPIED_FROM}{path}\n", None, ""), *lines))
 
 
 def _comment(document: ConfigDocument, marker: str) -> str:

@@ -19,7 +19,7 @@ from .._model.config_keys import check_key, lookup
 from .._model.config_line import parse_line
 from .._model.container import ContainerSpec
 from .._model.observed import Reference
-from .container_drift import ORIGIN, TEMPLATE
+from .._model.source import COPIED_FROM, MADE_BY
 
 #: Each line of a config is a setting as `render_line` writes it without quotes, a comment or empty.
 _LINE = re.compile(r"^(?:(lxc\.[^\s=\0]+) = ([^\s\"'\0](?:[^\r\n\0]*[^\s\"'\0])?)|#[^\r\n\0]*|)\n", re.MULTILINE)
@@ -71,12 +71,12 @@ def met_rootfs(spec: ContainerSpec, text: str, origin: Optional[Reference], vers
 def _is_made_so(spec: ContainerSpec, text: str, origin: Optional[Reference]) -> bool:
     """Whether the container plainly comes from where the declaration says."""
     if spec.template:
-        return origin is None and TEMPLATE not in text and ORIGIN not in text
+        return origin is None and MADE_BY not in text and COPIED_FROM not in text
     if spec.clone:
         source = Reference(spec.clone.lxcpath, spec.clone.source)
         if spec.clone.snapshot:
             return origin == source
-        return origin is None and text.startswith(f"{ORIGIN}{source.lxcpath}/{source.name}\n")
+        return origin is None and text.startswith(f"{COPIED_FROM}{source.lxcpath}/{source.name}\n")
     return True
 
 
