@@ -126,7 +126,9 @@ def test_all_are_told_at_once_and_killed_when_their_time_is_over(fleet: Fleet, p
     fleet.start("obeys", "usr1", "deaf", "hard")
     targets = [*fleet.targets("obeys", "usr1", "off"), *fleet.targets("deaf", timeout=1)]
     targets += fleet.targets("hard", timeout=0)
-    assert stop_many(targets) == {}
+    ended: dict[str, str] = {}
+    assert stop_many(targets, ended=lambda key: ended.update({key[1]: read_states([key])[key][0]})) == {}
+    assert ended == dict.fromkeys(("obeys", "usr1", "off", "deaf", "hard"), "stopped")
     assert fleet.running() == set()
     assert [fleet.told(name) for name in ("obeys", "usr1", "deaf", "hard")] == [["PWR"], ["USR1"], ["PWR"], []]
     assert processes == []
@@ -135,29 +137,37 @@ def test_all_are_told_at_once_and_killed_when_their_time_is_over(fleet: Fleet, p
 
 
 def test_only_some_are_told_at_a_time(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one is told when one has ended, and when one seems to wait for something."""
+    """The next ones are told when those before have ended, and when these take their time."""
     names = [f"c{number}" for number in range(5)]
     for name in names[:4]:
         fleet.make(name, "exit 0")
-    fleet.make(names[4], "sleep 1; exit 0")
+    fleet.make(names[4], "while [ ! -e /go ]; do sleep 0.05; done; exit 0")
     fleet.start(*names)
-    most = 0
+    active: list[int] = []
     original = power_many._Run.begin
 
     def begin(run: Any, batch: Any) -> None:
-        nonlocal most
         original(run, batch)
-        most = max(most, sum(guest.pidfd >= 0 for guest in run.active.values()))
+        active.append(len(run.active))
 
     monkeypatch.setattr(power_many._Run, "begin", begin)
-    monkeypatch.setattr(power_many, "_FLIGHT_S", 600.0)
-    assert stop_many(fleet.targets(*names[:4]), in_flight=2) == {}
-    assert most == 2
-    fleet.start(*names[:2])
-    monkeypatch.setattr(power_many, "_FLIGHT_S", 0.1)
-    assert stop_many(fleet.targets(names[4], *names[:2]), in_flight=1) == {}
+    monkeypatch.setattr(power_many, "_TOGETHER", 2)
+    monkeypatch.setattr(power_many, "_PAUSE_S", 600.0)
+    assert stop_many(fleet.targets(*names[:4])) == {}
+    assert active == [2, 2]
+    fleet.start(names[0])
+    monkeypatch.setattr(power_many, "_TOGETHER", 1)
+    monkeypatch.setattr(power_many, "_PAUSE_S", 0.1)
+
+    def ended(key: tuple[str, str]) -> None:
+        # The first one ends when the second one has.
+        (fleet.path / names[4] / "rootfs" / "go").touch()
+        order.append(key[1])
+
+    order: list[str] = []
+    assert stop_many(fleet.targets(names[4], names[0]), ended=ended) == {}
+    assert order == [names[0], names[4]]
     assert fleet.running() == set()
-    assert most == 2
 
 
 def test_few_file_descriptors_are_enough(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,6 +201,26 @@ def test_hooks_have_run_when_it_returns(fleet: Fleet) -> None:
         fleet.start(name)
     assert stop_many([*fleet.targets("gentle"), *fleet.targets("hard", timeout=0)]) == {}
     assert sorted(mark.read_text().splitlines()) == ["gentle post-stop", "hard post-stop"]
+
+
+def test_one_whose_hooks_outlast_its_time_is_not_killed(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = fleet.path / "hook"
+    hook.write_text(f"#!/bin/sh\nuntil [ -e {fleet.path}/over ]; do sleep 0.05; done\n")
+    hook.chmod(0o755)
+    fleet.make("web", "exit 0", f"lxc.hook.post-stop = {hook}")
+    fleet.start("web")
+    killed: list[str] = []
+    original = power_many._Run.time_is_over
+
+    def time_is_over(run: Any, guest: Any) -> None:
+        original(run, guest)
+        killed.extend([guest.key[1]] if guest.killed else [])
+        (fleet.path / "over").touch()
+
+    monkeypatch.setattr(power_many._Run, "time_is_over", time_is_over)
+    assert stop_many(fleet.targets("web", timeout=1)) == {}
+    assert (fleet.path / "over").exists()
+    assert killed == []
 
 
 def test_a_guest_that_reboots_itself_is_killed(fleet: Fleet) -> None:
@@ -231,7 +261,9 @@ def test_what_is_unusual_is_left_to_lxc_stop(fleet: Fleet, processes: list[str])
     fleet.start("broken", "shares")
     with (fleet.path / "broken" / "config").open("a") as file:
         file.write("lxc.nonsense = 1\n")
-    assert stop_many(fleet.targets("shares", "broken", timeout=1)) == {}
+    ended: list[str] = []
+    assert stop_many(fleet.targets("shares", "broken", timeout=1), ended=lambda key: ended.append(key[1])) == {}
+    assert sorted(ended) == ["broken", "shares"]
     assert fleet.running() == set()
     assert processes.count("lxc-stop") == 2
 
