@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 from .._errors import InputError
@@ -41,25 +42,33 @@ def expand_names(patterns: Any, path: str = "names") -> List[Place]:
     found: List[Place] = []
     for index, pattern in enumerate(listed):
         where = path if isinstance(patterns, str) else f"{path}[{index}]"
-        for name, number in _expand(pattern, where):
+        try:
+            expanded = _expand(pattern)
+        except InputError as error:
+            raise InputError(where, error.problem) from None
+        for name, number in expanded:
             found.append(Place(name, len(found) + 1 if number is None else number))
         if len(found) > MOST:
             raise InputError(where, f"that makes more than {MOST} containers")
     return found
 
 
-def _expand(pattern: str, path: str) -> List[Tuple[str, Any]]:
+@lru_cache(maxsize=32)
+def _expand(pattern: str) -> List[Tuple[str, Any]]:
+    """The names of one pattern, each with the number in its first range or None. They are counted before they are used,
+    so they are kept. The errors name no place.
+    """
     pieces = _RANGE.split(pattern)
     texts, choices = pieces[::4], []
     for begin, end, step in zip(pieces[1::4], pieces[2::4], pieces[3::4]):
-        choices.append(_values(begin, end, int(step or 1), path))
+        choices.append(_values(begin, end, int(step or 1)))
     if any(char in text for text in texts for char in "[]"):
-        raise InputError(path, f"'{pattern}' has a bracket that is no range such as [01:20]")
+        raise InputError(pattern, f"'{pattern}' has a bracket that is no range such as [01:20]")
     total = 1
     for choice in choices:
         total *= len(choice)
     if total > MOST:
-        raise InputError(path, f"'{pattern}' makes {total} containers, and at most {MOST} are possible")
+        raise InputError(pattern, f"'{pattern}' makes {total} containers, and at most {MOST} are possible")
     result = []
     for chosen in itertools.product(*choices):
         name = texts[0] + "".join(text + after for (text, _number), after in zip(chosen, texts[1:]))
@@ -67,26 +76,26 @@ def _expand(pattern: str, path: str) -> List[Tuple[str, Any]]:
     return result
 
 
-def _values(begin: str, end: str, step: int, path: str) -> List[Tuple[str, int]]:
+def _values(begin: str, end: str, step: int) -> List[Tuple[str, int]]:
     """The texts of a range, each with its number."""
     shown = f"[{begin}:{end}]"
     if step < 1:
-        raise InputError(path, f"{shown} has a step of {step}")
+        raise InputError(shown, f"{shown} has a step of {step}")
     if begin.isdigit() and end.isdigit():
         if begin != "0" and begin.startswith("0") and len(begin) != len(end):
-            raise InputError(path, f"the ends of {shown} have different numbers of digits")
+            raise InputError(shown, f"the ends of {shown} have different numbers of digits")
         width = len(begin) if begin.startswith("0") else 0
         if int(begin) > int(end):
-            raise InputError(path, f"{shown} ends before it begins")
+            raise InputError(shown, f"{shown} ends before it begins")
         if (int(end) - int(begin)) // step >= MOST:
-            raise InputError(path, f"{shown} is too long: at most {MOST} containers are possible")
+            raise InputError(shown, f"{shown} is too long: at most {MOST} containers are possible")
         return [(f"{number:0{width}d}", number) for number in range(int(begin), int(end) + 1, step)]
     if len(begin) == 1 == len(end) and begin.isalpha() and end.isalpha() and begin.islower() == end.islower():
         if begin > end:
-            raise InputError(path, f"{shown} ends before it begins")
+            raise InputError(shown, f"{shown} ends before it begins")
         letters = range(ord(begin), ord(end) + 1, step)
         return [(chr(letter), position + 1) for position, letter in enumerate(letters)]
-    raise InputError(path, f"{shown} is no range of numbers or of single letters")
+    raise InputError(shown, f"{shown} is no range of numbers or of single letters")
 
 
 def has_places(value: Any) -> bool:

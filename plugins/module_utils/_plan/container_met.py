@@ -22,7 +22,7 @@ from .._model.observed import Reference
 from .._model.source import COPIED_FROM, MADE_BY
 
 #: Each line of a config is a setting as `render_line` writes it without quotes, a comment or empty.
-_LINE = re.compile(r"^(?:(lxc\.[^\s=\0]+) = ([^\s\"'\0](?:[^\r\n\0]*[^\s\"'\0])?)|#[^\r\n\0]*|)\n", re.MULTILINE)
+_LINE = re.compile(r"^(?:(lxc\.[^ \t\n=]+) = (?![ \t\"'])(.+)(?<![ \t\"'])|#.*|)\n", re.MULTILINE)
 #: Types of NICs that have a MAC address, whether one is declared or not.
 _WITH_HWADDR = ("veth", "macvlan")
 
@@ -83,7 +83,7 @@ def _is_made_so(spec: ContainerSpec, text: str, origin: Optional[Reference]) -> 
 def _read(text: str, version: Tuple[int, int]) -> Optional[Values]:
     """What liblxc holds after reading the config, None where that takes a closer look."""
     entries = _LINE.findall(text)
-    if len(entries) != text.count("\n") or text[-1:] != "\n":
+    if len(entries) != text.count("\n") or text[-1:] != "\n" or "\r" in text or "\0" in text:
         return None
     repeated = _repeated(tuple([key for key, _value in entries]), version)
     if repeated is None:
