@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -97,6 +100,30 @@ def test_one_that_may_run_is_looked_at_closely(fleet, lxcpath):
         listener.bind(f"\0{lxcpath}/a3/command")
         listener.listen()
         assert not is_quiet(fleet)
+
+
+def test_running_ones_are_in_order_until_their_config_is_written_again(fleet, lxcpath, monkeypatch):
+    config = lxcpath / "a3" / "config"
+    own = config.read_text().splitlines(keepends=True)[1:]
+    shutil.rmtree(lxcpath / "a3")
+    busybox = ["lxc-create", "-P", lxcpath, "-n", "a3", "-t", "busybox"]
+    subprocess.run(busybox, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    made = [line for line in config.read_text().splitlines(keepends=True) if not line.startswith(("#", "lxc.net."))]
+    config.write_text("".join([*made, *(line for line in own if line.split(" =")[0] not in "".join(made))]))
+    assert is_quiet(fleet)
+    # Files have the time of the last tick, and the start of a process is counted in ticks.
+    time.sleep(0.05)
+    subprocess.run(["lxc-start", "-P", lxcpath, "-n", "a3"], check=True, stdin=subprocess.DEVNULL)
+    assert is_quiet(fleet, state="present", restart="always")
+    assert not is_quiet(fleet)
+    assert not is_quiet(fleet, state="started")
+    with monkeypatch.context() as patched:
+        patched.setattr(FleetView, "__init__", None)
+        assert len(find_nothing_to_do(FleetSpec(()), lambda part: fleet(part, state="present")) or ()) == 5
+    config.write_text(config.read_text() + "lxc.init.cwd = /tmp\n")
+    whole = FleetView(FleetSpec(tuple(fleet(state="present"))))
+    assert [entry.restart_keys for entry in whole.entries] == [(), (), ("lxc.init.cwd",), (), ()]
+    assert find_nothing_to_do(FleetSpec(()), lambda part: fleet(part, state="present")) is None
 
 
 def test_one_container_in_two_spellings_of_its_place_is_not_passed_over(fleet, lxcpath, monkeypatch):

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import OK, Observed, Reference, Rootfs
-from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.container import plan_container
-from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.container_met import is_simple, met_rootfs
+from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.container import plan_container, restart_required
+from ansible_collections.lightervisor.lxc.plugins.module_utils._plan.container_met import MEETS, is_simple, met_rootfs
 from ansible_collections.lightervisor.lxc.tests.unit.test_plan_laws import (
     CONTEXT,
     LXCPATH,
@@ -46,6 +46,8 @@ TASK: dict[str, Any] = {
 MAPPED = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n"
 CLONE = {"from": "base", "lxcpath": LXCPATH, "snapshot": True}
 COPIED = f"# Cloned by lightervisor.lxc from: {LXCPATH}/base\n"
+MADE = "# Template used to create this container: /usr/share/lxc/templates/lxc-busybox\n"
+MADE += "# Parameters passed to the template:\n"
 ORIGIN = Reference(LXCPATH, "base")
 
 
@@ -55,13 +57,27 @@ def met(task: dict[str, Any], text: str, origin: Reference | None = None) -> boo
 
 
 def is_let_alone(task: dict[str, Any], text: str, origin: Reference | None = None) -> bool:
-    """What the plan says."""
+    """What the plans for it in each run state that it may have say."""
+    spec = parse({"drift": "error", **task})
     document = ConfigDocument.parse(text)
     rootfs = Rootfs("overlay" if origin else "dir", f"{LXCPATH}/c1/rootfs", (), True)
     effective = flattened(document)
-    observed = Observed("c1", LXCPATH, health=OK, document=document, effective=effective, rootfs=rootfs, origin=origin)
-    plan = plan_container(parse({"drift": "error", **task}), observed, CONTEXT)
-    return not plan.changed and not plan.warnings
+    for state in MEETS[spec.state]:
+        observed = Observed(
+            "c1",
+            LXCPATH,
+            health=OK,
+            state=state,
+            pid=None if state == "stopped" else 7,
+            document=document,
+            effective=effective,
+            rootfs=rootfs,
+            origin=origin,
+        )
+        plan = plan_container(spec, observed, CONTEXT)
+        if plan.changed or plan.warnings or restart_required(spec, plan, observed, CONTEXT):
+            return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -69,6 +85,14 @@ def is_let_alone(task: dict[str, Any], text: str, origin: Reference | None = Non
     [
         ({}, CONFIG, None),
         ({"state": "stopped"}, CONFIG, None),
+        ({}, CONFIG.replace("= c1", '= "c1"'), None),
+        ({"template": {"name": "busybox"}}, MADE + CONFIG, None),
+        (
+            {"template": {"name": "busybox", "arguments": ["--x"]}},
+            MADE.replace("template:\n", "template: --x\n") + CONFIG,
+            None,
+        ),
+        ({"state": "started", "restart": "always"}, CONFIG, None),
         ({"template": None}, CONFIG, ORIGIN),
         ({"privileged": None}, CONFIG + MAPPED, None),
         ({"privileged": False}, CONFIG + MAPPED, None),
@@ -98,10 +122,12 @@ def test_a_quick_look_is_enough_for_what_is_usual(change, text, origin):
         ({"networks": [{"type": "veth", "link": "br0"}, {"type": "empty"}]}, CONFIG, None),
         ({"privileged": False}, CONFIG, None),
         ({"privileged": True}, CONFIG + MAPPED, None),
-        ({"state": "started"}, CONFIG, None),
+        ({"state": "frozen"}, CONFIG, None),
+        ({"state": "restarted"}, CONFIG, None),
         ({"state": "absent"}, CONFIG, None),
         ({"purge_config": True}, CONFIG, None),
         ({"template": {"name": "busybox"}}, "# Template used to create this container: lxc-oci\n" + CONFIG, None),
+        ({"template": {"name": "busybox"}}, MADE.replace("template:\n", "template: --x\n") + CONFIG, None),
         ({"template": {"name": "busybox"}}, COPIED + CONFIG, None),
         ({}, CONFIG, ORIGIN),
         ({"template": None, "clone": CLONE}, CONFIG, None),
@@ -122,6 +148,8 @@ def test_a_quick_look_is_enough_for_what_is_usual(change, text, origin):
         ({}, CONFIG + "lxc.net.00.link = br1\n", None),
         ({}, CONFIG + "lxc.tty.max = 1\n", None),
         ({}, CONFIG + "lxc.environment = 'C=3'\n", None),
+        ({}, CONFIG + 'lxc.arch = " amd64"\n', None),
+        ({}, CONFIG + 'lxc.arch = ""\n', None),
         ({}, CONFIG + "lxc.include = /i/one\n", None),
         ({}, CONFIG + "lxc.nonsense = 1\n", None),
         ({}, CONFIG + "lxc.network.type = veth\n", None),
@@ -139,8 +167,8 @@ def test_the_rest_is_looked_at_closely(change, text, origin):
 def declared_and_there(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     """A task, and a config that has much of what it says."""
     task = draw(tasks)
-    task["state"] = draw(st.sampled_from(["present", "stopped"]))
-    task["template"] = draw(st.sampled_from([None, {"name": "none"}]))
+    task["state"] = draw(st.sampled_from(sorted(MEETS)))
+    task["template"] = draw(st.sampled_from([None, {"name": "none"}, {"name": "busybox"}]))
     task["purge_config"] = task["purge_networks"] = False
     task["config"] = {key: value for key, value in task["config"].items() if not key.startswith("lxc.net.")}
     spec = parse(task)
@@ -159,7 +187,8 @@ def declared_and_there(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
         lines.insert(draw(st.integers(0, len(lines))), draw(spelled))
     if draw(st.integers(0, 5)) == 0:
         lines = draw(st.permutations(lines))
-    return task, "\n".join(lines) + "\n"
+    head = draw(st.sampled_from(["", "", MADE, COPIED, "# Any\n" * 5 + MADE]))
+    return task, head + "\n".join(lines) + "\n"
 
 
 @settings(max_examples=400)

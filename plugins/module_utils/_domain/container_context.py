@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any, Dict, Optional, Tuple
 
 from .._errors import OperationError
 from .._host.command_socket import read_config_item
 from .._host.observe import observe
+from .._host.processes import start_time
 from .._model.config_keys import all_keys, lookup, same_values
 from .._model.container import ContainerSpec
 from .._model.observed import ABSENT, Observed
@@ -141,17 +141,6 @@ def _pending(current: Observed, cgroup: int, version: Tuple[int, int]) -> Tuple[
         if not same_values(key, [line for line in running.splitlines() if line], current.effective.values(key)):
             found.append(key)
     return tuple(found)
-
-
-def start_time(pid: int) -> Optional[float]:
-    """When the process started, in seconds since 1970 (field 22 of /proc/<pid>/stat counts ticks since boot)."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return None
-    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def refuse_symlinked(lxcpath: str, name: str) -> None:

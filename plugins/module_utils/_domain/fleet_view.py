@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 from .._errors import InputError, OperationError
 from .._host.journal import list_unfinished
 from .._host.observe import observe, observe_host
+from .._host.processes import start_time
 from .._model.fleet import FleetSpec, Member
 from .._model.observed import CREATING, Observed
 from .._plan.container import plan_container, restart_required
@@ -28,7 +29,7 @@ from .._plan.fleet import (
     removal_levels,
     without_dependants,
 )
-from .container_context import read_context, refuse_symlinked, start_time
+from .container_context import read_context, refuse_symlinked
 from .fleet_prune import pruned
 from .surroundings import Surroundings
 

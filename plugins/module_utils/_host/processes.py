@@ -10,6 +10,7 @@ import fcntl
 import os
 import select
 import struct
+import time
 from functools import lru_cache
 from typing import NamedTuple, Optional
 
@@ -88,6 +89,17 @@ def _is_child_of_root(pid: int) -> bool:
 @lru_cache(maxsize=1)
 def _own_pid_namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
+
+
+def start_time(pid: int) -> Optional[float]:
+    """When the process started, in seconds since 1970 (field 22 of /proc/<pid>/stat counts ticks since boot)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
 def open_process(pid: int) -> int:

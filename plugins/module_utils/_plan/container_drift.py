@@ -39,11 +39,8 @@ def find_drift(spec: ContainerSpec, current: Observed) -> Tuple[str, ...]:
     path = moved_rootfs(spec, current)
     if path:
         found.append(f"its rootfs is {current.effective.get('lxc.rootfs.path')}, not {path}")
-    made_from = template_of(current.document)
-    if spec.template and made_from and made_from != spec.template.short_name:
-        found.append(f"it was made from the template '{made_from}', not '{spec.template.short_name}'")
-    elif spec.template and made_from:
-        found += _other_parameters(spec.template, current.document)
+    if spec.template:
+        found += other_template(spec.template, current.document)
     origin, copied = current.origin, origin_of(current.document)
     if spec.template and copied and not origin:
         found.append(f"it was cloned from {copied}, not made from the template '{spec.template.short_name}'")
@@ -96,6 +93,14 @@ def _place(store: Backingstore) -> str:
     if store.type == "lvm" and "vg" in options and "lv" in options:
         return f"/dev/{options['vg']}/{options['lv']}"
     return options.get("dir", "").rstrip("/")
+
+
+def other_template(template: Template, document: ConfigDocument) -> List[str]:
+    """What tells, in words, that another template made the container, or made something else of it."""
+    made_from = template_of(document)
+    if made_from and made_from != template.short_name:
+        return [f"it was made from the template '{made_from}', not '{template.short_name}'"]
+    return _other_parameters(template, document) if made_from else []
 
 
 def template_of(document: ConfigDocument) -> str:

@@ -19,12 +19,17 @@ from .._model.config_keys import check_key, lookup
 from .._model.config_line import parse_line
 from .._model.container import ContainerSpec
 from .._model.observed import Reference
-from .._model.source import COPIED_FROM, MADE_BY
+from .._model.source import COPIED_FROM, MADE_BY, Template
 
+#: A value in quotes, of which templates of LXC write some.
+_QUOTED = re.compile(r"^(lxc\.[^ \t\n=]+ = )\"([^\"'\n]+)\"$", re.MULTILINE)
 #: Each line of a config is a setting as `render_line` writes it without quotes, a comment or empty.
 _LINE = re.compile(r"^(?:(lxc\.[^ \t\n=]+) = (?![ \t\"'])(.+)(?<![ \t\"'])|#.*|)\n", re.MULTILINE)
 #: Types of NICs that have a MAC address, whether one is declared or not.
 _WITH_HWADDR = ("veth", "macvlan")
+
+#: The run states of a container that each `state` is content with.
+MEETS = {"present": ("stopped", "running"), "started": ("running",), "stopped": ("stopped",)}
 
 Values = Dict[str, Tuple[str, ...]]
 
@@ -36,7 +41,7 @@ def is_simple(spec: ContainerSpec) -> bool:
         and not spec.purge_config
         and not spec.purge_networks
         and not spec.warnings
-        and spec.state in ("present", "stopped")
+        and spec.state in MEETS
     )
 
 
@@ -71,7 +76,8 @@ def met_rootfs(spec: ContainerSpec, text: str, origin: Optional[Reference], vers
 def _is_made_so(spec: ContainerSpec, text: str, origin: Optional[Reference]) -> bool:
     """Whether the container plainly comes from where the declaration says."""
     if spec.template:
-        return origin is None and MADE_BY not in text and COPIED_FROM not in text
+        head = "\n".join(text.split("\n", 6)[:6]) if MADE_BY in text else ""
+        return origin is None and COPIED_FROM not in text and _fits(spec.template, head)
     if spec.clone:
         source = Reference(spec.clone.lxcpath, spec.clone.source)
         if spec.clone.snapshot:
@@ -80,8 +86,22 @@ def _is_made_so(spec: ContainerSpec, text: str, origin: Optional[Reference]) -> 
     return True
 
 
+@lru_cache(maxsize=64)
+def _fits(template: Template, head: str) -> bool:
+    """Whether the comments at the top of a config, which most of a fleet share, tell of no other template."""
+    if not head:
+        return True
+    # Here, because few configs have such comments.
+    from .._model.config import ConfigDocument
+    from .container_drift import other_template
+
+    return not other_template(template, ConfigDocument.parse(head))
+
+
 def _read(text: str, version: Tuple[int, int]) -> Optional[Values]:
     """What liblxc holds after reading the config, None where that takes a closer look."""
+    if ' = "' in text:
+        text = _QUOTED.sub(r"\1\2", text)
     entries = _LINE.findall(text)
     if len(entries) != text.count("\n") or text[-1:] != "\n" or "\r" in text or "\0" in text:
         return None
