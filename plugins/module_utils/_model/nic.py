@@ -110,6 +110,8 @@ def nic_values(option: str, kind: str, value: Any, path: str) -> Tuple[str, ...]
     """The values of the key, none to remove it."""
     if kind in LISTS:
         items = [value] if isinstance(value, (str, int)) else list(value)
+        if len(items) == 1:
+            return (_item(option, kind, items[0], f"{path}[0]"),)
         found = tuple(_item(option, kind, item, f"{path}[{n}]") for n, item in enumerate(items))
         for n, text in enumerate(found):
             if text in found[:n]:
@@ -144,8 +146,10 @@ def nic_values(option: str, kind: str, value: Any, path: str) -> Tuple[str, ...]
 def _item(option: str, kind: str, value: Any, path: str) -> str:
     if kind == "vlans":
         return str(_bounded(value, path, _VLAN_IDS))
-    text = _one_line(value, path)
     family = _family(option)
+    if kind == "addresses" and family == 6 and isinstance(value, str) and _is_canonical(value, network=True):
+        return str(value)
+    text = _one_line(value, path)
     if kind == "routes":
         return _route(text, family, path)
     address, space, broadcast = text.partition(" ")
@@ -265,8 +269,6 @@ def _is_canonical(text: str, network: bool) -> bool:
 
 
 def _with_prefix(text: str, family: int, path: str) -> str:
-    if family == 6 and _is_canonical(text, network=True):
-        return text
     address, slash, prefix = text.partition("/")
     found = _address(address, family, path)
     if not slash:
