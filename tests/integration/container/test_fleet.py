@@ -158,7 +158,8 @@ NO_HWADDR = {"type": "veth", "hwaddr": "1"}
     "containers, path, words",
     [
         ([BASE, {"names": ["x", "base"]}], "containers[1].name", "is containers[0] already"),
-        ([BASE, {"name": "x", "foo": 1}], "containers[1]", "foo"),
+        ([BASE, {"name": "x", "foo": 1}], "containers[1].foo", "no such option"),
+        ([BASE, {"names": ["x[3:1]"]}], "containers[1].names[0]", "ends before"),
         ([BASE, {"name": "x", "state": "gone"}], "containers[1]", "state"),
         ([BASE, {"template": BUSYBOX}], "containers[1]", "name"),
         ([BASE, {"name": "x", "networks": [NO_HWADDR]}], "containers[1].networks[0].hwaddr", "pairs"),
