@@ -34,7 +34,7 @@ _END_S = 30.0
 #: So many guests are told to halt at a time, and so many seconds later the next ones. Each init calls sync(2), which
 #: looks at what all of them have mounted, and to tear one down takes the kernel 4 ms whatever the pace: 300 busybox
 #: guests take 3.6 s so and 3.9 s when all are told at once, 700 take 8.2 s either way.
-_TOGETHER, _PAUSE_S = 8, 0.027
+_TOGETHER, _PAUSE_S = 16, 0.055
 #: Containers that are killed at the same time.
 _KILLS = 64
 #: File descriptors that one container needs, and those that this process needs besides.
