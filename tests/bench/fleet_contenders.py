@@ -218,6 +218,14 @@ class Peer(Contender):
             file.write_text("\n".join([*kept, *(f"{key} = {value}" for key, value in lines), ""]))
 
 
+    def surround(self, who: Sequence[str], others: Sequence[str]) -> None:
+        """Define others beside them, with the config of the first: it looks through all that there are each time."""
+        text = (self.path / who[0] / "config").read_text()
+        for name in others:
+            (self.path / name).mkdir()
+            (self.path / name / "config").write_text(text.replace(who[0], name))
+
+
 def peer_options() -> list[str]:
     return ["lxc.start.order=7", "lxc.start.auto=0", "lxc.tty.max=1", "lxc.pty.max=64", "lxc.environment=A=1"]
 

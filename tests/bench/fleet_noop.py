@@ -84,6 +84,7 @@ def noop(lab: Lab, runs: int, peer: bool) -> list[Section]:
         them = Peer(lab)
         them.checked("create", few)
         them.prepare(few)
+        them.surround(few, names(count, "peer-")[len(few) :])
         work["peer"] = lambda: them.checked("noop", few)
     found = rounds(runs, work)
 
@@ -108,8 +109,8 @@ def noop(lab: Lab, runs: int, peer: bool) -> list[Section]:
         each = (section.add("community.general.lxc_container, looped", len(few), found["peer"]) - empty) / len(few)
         total = empty + each * count
         section.remarks.append(
-            f"The peer was measured with {len(few)} items of five lines of config, which took {seconds(each)} each. "
-            f"For {count} it is taken as linear, which favours it: for each item it lists all containers of the host."
+            f"The peer was measured with {len(few)} items of five lines of config on a host that has {count}, all of "
+            f"which it lists for each item. One took {seconds(each)}; for all {count} that is taken as linear."
         )
         section.expect(f"no change, {count} full, faster than the looped peer", total / medians["full"], 80, "×", True)
         for name in ("names", "definitions"):
