@@ -211,10 +211,16 @@ def send(lxcpath: str, name: str, command: int) -> Optional[socket.socket]:
 def ask(requests: Sequence[Request], timeout: float = TIMEOUT) -> List[Outcome]:
     """The outcome of each request, in order. Each batch of requests takes `timeout` seconds at most."""
     outcomes: List[Outcome] = []
+    previous = b""
     for start in range(0, len(requests), _BATCH):
         deadline = time.monotonic() + timeout
         batch = requests[start : start + _BATCH]
-        sockets = [_send(request, deadline) for request in batch]
+        sockets: List[socket.socket | Outcome] = []
+        for request in batch:
+            # Where nobody listens there is nothing more to ask.
+            silent = bool(sockets) and request.address == previous and _is_gone(sockets[-1])
+            sockets.append(sockets[-1] if silent else _send(request, deadline))
+            previous = request.address
         for request, sent in zip(batch, sockets):
             outcome = sent if isinstance(sent, Outcome) else _receive(sent, deadline)
             if outcome is None:
@@ -223,6 +229,10 @@ def ask(requests: Sequence[Request], timeout: float = TIMEOUT) -> List[Outcome]:
                 outcome = again if isinstance(again, Outcome) else _receive(again, deadline)
             outcomes.append(outcome or Outcome(None))
     return outcomes
+
+
+def _is_gone(sent: socket.socket | Outcome) -> bool:
+    return isinstance(sent, Outcome) and sent.gone
 
 
 def _address(lxcpath: str, name: str) -> bytes:

@@ -14,13 +14,14 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import select
 import stat
 import time
 
 from .._errors import OperationError
 
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_UNSAFE = re.compile("[^A-Za-z0-9_-]")
 _FIRST_PAUSE_S = 0.002
 _LONGEST_PAUSE_S = 0.1
 
@@ -112,11 +113,8 @@ def named_lock(*parts: str, timeout: float = 60.0, inheritable: bool = False) ->
 
 
 def _file_name(parts: tuple[str, ...]) -> str:
-    words = []
-    for part in parts:
-        data = part.encode("utf-8", "surrogateescape")
-        words.append("".join(chr(byte) if chr(byte) in _SAFE else f"%{byte:02X}" for byte in data))
-    name = ":".join(words)
+    words = [part.encode("utf-8", "surrogateescape").decode("latin-1") for part in parts]
+    name = ":".join([_UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", word) for word in words])
     if len(name) > 200:
         # "~" is never in an unabridged name, so the two kinds cannot meet.
         name = f"{name[:120]}~{hashlib.sha256(name.encode()).hexdigest()}"
