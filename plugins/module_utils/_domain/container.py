@@ -88,14 +88,16 @@ class ContainerDomain:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """The container's lock; what `read` finds out then decides whether the host's lock on ids is needed too."""
-        # Two spellings of one directory are one container.
-        place = os.path.realpath(self.spec.lxcpath)
-        with self._ids, named_lock("container", place, self.spec.name, timeout=LOCK_S) as lock:
+        with self._ids, named_lock("container", self._place(), self.spec.name, timeout=LOCK_S) as lock:
             self._lock = lock
             try:
                 yield
             finally:
                 self._lock = None
+
+    def _place(self) -> str:
+        """The lxcpath without symbolic links: two spellings of one directory are one container."""
+        return os.path.realpath(self.spec.lxcpath)
 
     def apply(self, action: Action, undo: Undo) -> None:
         """Do one action. Raises OperationError."""

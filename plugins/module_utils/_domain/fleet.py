@@ -52,6 +52,7 @@ class FleetRun:
         #: The texts of configs that liblxc has accepted.
         self.accepted: Set[str] = set()
         self._origins: Dict[Key, Observed] = {}
+        self._places: Dict[str, str] = {}
         #: Those that something went wrong with.
         self._failed: Set[Key] = set()
         self._stopped: Set[int] = set()
@@ -67,6 +68,12 @@ class FleetRun:
         if key not in self._origins:
             self._origins[key] = observe(key[1], key[0])
         return self._origins[key]
+
+    def place(self, lxcpath: str) -> str:
+        """The lxcpath without symbolic links, looked up once by each worker."""
+        if lxcpath not in self._places:
+            self._places[lxcpath] = os.path.realpath(lxcpath)
+        return self._places[lxcpath]
 
     def converge(self, check_mode: bool) -> None:
         """Bring the fleet about, or in check mode only plan it. What went wrong is noted in the entries."""
@@ -184,7 +191,7 @@ class FleetRun:
             deadline = time.monotonic() + LOCK_S
             for entry in sorted((self.entries[index] for index in indexes), key=lambda one: key_of(one.member.spec)):
                 spec = entry.member.spec
-                place, left = os.path.realpath(spec.lxcpath), max(deadline - time.monotonic(), 0)
+                place, left = self.place(spec.lxcpath), max(deadline - time.monotonic(), 0)
                 try:
                     locks.enter_context(named_lock("container", place, spec.name, timeout=left))
                 except OperationError as error:

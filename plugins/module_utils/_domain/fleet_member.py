@@ -32,6 +32,9 @@ class Run(Protocol):
     def origin(self, key: Key) -> Observed:
         """The container that others are cloned from."""
 
+    def place(self, lxcpath: str) -> str:
+        """The lxcpath without symbolic links."""
+
 
 class FleetMember(ContainerDomain):
     """A container whose surroundings were read together with the others'. See `_engine.Domain`."""
@@ -51,6 +54,9 @@ class FleetMember(ContainerDomain):
         unknown = [one for one in plan.actions if "document" in one.detail]
         if not all(one.detail["document"].render() in self._run.accepted for one in unknown):
             super().check(plan)
+
+    def _place(self) -> str:
+        return self._run.place(self.spec.lxcpath)
 
     def _takes_ids(self, observed: Observed) -> bool:
         return False
