@@ -13,6 +13,7 @@ from .._errors import OperationError
 from .._model.container import ContainerSpec
 from .._model.fleet import FleetSpec
 from .._model.observed import Observed
+from .._plan.container import is_half_made
 from .._plan.container_context import Context
 from .._plan.core import Plan
 from .._plan.fleet import Key, makes, origin_key
@@ -63,7 +64,7 @@ class FleetMember(ContainerDomain):
 
     def _context(self, observed: Observed) -> Context:
         # What the config and the running guest differ in is known from before, and counts for the first plan only.
-        if observed.defined:
+        if observed.defined and not is_half_made(observed):
             return self._known
         if self._was_there:
             cause = "it was there when this run began, and is not any more"

@@ -57,7 +57,7 @@ def plan_container(spec: ContainerSpec, current: Observed, context: Context) -> 
     for setting in spec.settings:
         if setting.values is not None or setting.partial:
             check_key(setting.key, context.version, f"config[{setting.key}]")
-    if current.health == ABSENT or current.health in UNFINISHED or current.journal:
+    if current.health == ABSENT or is_half_made(current):
         from .container_new import plan_new
 
         return plan_new(spec, current, context)
@@ -67,6 +67,11 @@ def plan_container(spec: ContainerSpec, current: Observed, context: Context) -> 
     if current.health == NO_ROOTFS and starts and not _builds_rootfs(current):
         raise OperationError("start", "container", spec.name, what_is_wrong(current), "Mount or restore it first")
     return _plan_existing(spec, current, context)
+
+
+def is_half_made(current: Observed) -> bool:
+    """Whether it is to be made again, or its destruction to be finished."""
+    return current.health in UNFINISHED or bool(current.journal)
 
 
 # ------------------------------------------------------------------ absent

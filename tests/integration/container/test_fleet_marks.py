@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host import journal
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.fleet_marks import marked, write_mark
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import observe
-from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import HALF_CLONED
+from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import HALF_CLONED, OK
 
 BASE = {"name": "base", "template": {"name": "busybox"}, "networks": [{"type": "empty"}], "privileged": True}
 SNAPSHOT = {"clone": {"from": "base", "snapshot": True}, "privileged": True}
@@ -139,6 +139,27 @@ def test_a_creation_that_was_killed_is_pruned(lab, fleet):
     assert observe("c", str(lab.path)).health == HALF_CLONED
     assert fleet(BASE)["changed"]
     assert lab.names() == ["base"]
+
+
+@pytest.mark.parametrize("left", ["the origin's config", "all but the end of the note"])
+def test_a_full_clone_that_was_killed_is_made_by_the_next_run(lab, fleet, tmp_path, left):
+    fleet(BASE)
+    whole = {"name": "c", "privileged": True, "clone": {"from": "base"}}
+    folder = lab.path / "c"
+    if left == "the origin's config":
+        journal.begin(str(folder), "clone")
+        text = "".join(line for line in lab.config("base").splitlines(True) if "lxc.rootfs.path" not in line)
+        (folder / "config").write_text(text)
+        assert observe("c", str(lab.path)).health == HALF_CLONED
+    else:
+        fleet(BASE, whole)
+        journal.begin(str(tmp_path / "c"), "clone")
+        (tmp_path / "c" / journal.FILE).rename(folder / journal.FILE)
+    result = fleet(BASE, whole)
+    assert [one["actions"][-1] for one in result["containers"]] == ["clone 'base' to 'c'"]
+    assert observe("c", str(lab.path)).health == OK
+    assert (folder / "rootfs/bin/busybox").exists()
+    assert not fleet(BASE, whole)["changed"]
 
 
 @pytest.mark.parametrize("how", ["create", "clone"])
