@@ -13,6 +13,8 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -347,6 +349,26 @@ def test_a_name_that_was_taken_out_meanwhile_is_noted_again(busybox, lxcpath, mo
     monkeypatch.setattr(direct_clone, "clone_directly", beside)
     carry_out(ContainerDomain(replace(spec, idmap=())))
     assert observe("base", str(lxcpath)).dependants == (itself,)
+
+
+def test_a_name_that_is_being_taken_out_counts_as_taken_out(busybox, lxcpath, monkeypatch):
+    """Who looked for the clone before it was there may write what came of it a moment later."""
+    busybox("base")
+    origin, itself = observe("base", str(lxcpath)), Reference(str(lxcpath), OURS)
+    lists = register_clones(origin, [itself])
+    looked, write = threading.Event(), os.unlink
+
+    def late(path: str) -> None:
+        looked.set()
+        time.sleep(0.3)
+        write(path)
+
+    monkeypatch.setattr(os, "unlink", late)
+    beside = threading.Thread(target=forget_clones, args=(origin, [itself]))
+    beside.start()
+    assert looked.wait(60)
+    assert not are_as_left(lists)
+    beside.join()
 
 
 def test_nothing_is_written_where_the_clone_is_noted_already(busybox, lxcpath):

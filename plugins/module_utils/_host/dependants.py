@@ -74,6 +74,7 @@ def register_clones(origin: Observed, clones: Sequence[Reference]) -> Lists:
         return pairs + [clone for clone in dict.fromkeys(clones) if clone not in known]
 
     entries = [f"\n{clone.lxcpath}\n{clone.name}\n" for clone in clones] if len(clones) <= _FEW else []
+
     def has_clones(text: str) -> bool:
         return bool(entries) and all(entry in f"\n{text}" for entry in entries)
 
@@ -82,8 +83,14 @@ def register_clones(origin: Observed, clones: Sequence[Reference]) -> Lists:
 
 
 def are_as_left(lists: Lists) -> bool:
-    """Whether nobody has written the lists since they were left so."""
-    return all(_state_of(path) == (path, *state) for path, *state in lists)
+    """Whether nobody has written the lists since they were left so, or is about to."""
+    for path, *state in lists:
+        folder = os.path.dirname(path)
+        # Who looked for the clones before they were there may not have written yet what came of it.
+        with disk_lock(os.path.dirname(folder), os.path.basename(folder)):
+            if _state_of(path) != (path, *state):
+                return False
+    return True
 
 
 def _state_of(path: str) -> Tuple[str, int, int, int]:
