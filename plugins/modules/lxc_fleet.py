@@ -59,6 +59,7 @@ options:
   defaults:
     description:
       - Options of the containers that do not say otherwise. Mappings are merged, lists are replaced.
+      - C({name}) stands for the container's name in them, also where the container has a single C(name).
       - A container's own C(clone) goes before a default C(template), and the other way round.
     type: dict
     default: {}

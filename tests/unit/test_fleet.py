@@ -128,6 +128,26 @@ def test_other_formats_of_numbers_are_refused(form):
     assert f"'{{number:{form}}}'" in caught.value.problem
 
 
+def test_the_name_is_filled_into_defaults_of_single_containers_too():
+    config = {"lxc.environment": ["A={name}", "B=\\{name}"], "lxc.uts.name": "{name}"}
+    first, *others = parse({"name": "w"}, {"names": ["a", "b"]}, {"name": "x", "config": None}, config=config)
+    settings = {one.key: one.values for one in first.spec.settings}
+    assert settings == {"lxc.environment": ("A=w", "B={name}"), "lxc.uts.name": ("w",)}
+    assert [dict(one.spec.settings[0]._asdict())["values"] for one in others[:2]] == [
+        ("A=a", "B={name}"),
+        ("A=b", "B={name}"),
+    ]
+    assert others[2].spec.settings == ()
+
+
+@pytest.mark.parametrize("place", ["{number}", "{number:03}", "{number:x}"])
+def test_a_single_name_has_no_number_for_the_defaults(place):
+    with pytest.raises(InputError) as error:
+        parse({"name": "w"}, config={"lxc.environment": f"A={place}"})
+    assert error.value.path == "containers[0].name"
+    assert "a single name has none" in error.value.problem
+
+
 def test_an_item_goes_before_the_defaults():
     defaults = {"state": "started", "config": {"a": 1, "b": 2}, "networks": [1], "template": {"name": "busybox"}}
     assert merge(defaults, {"config": {"b": 3}, "networks": [2, 3]}) == {

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from .._errors import InputError
 from .container import ContainerSpec, Once, alter, check_name, check_wait, parse_container
-from .fleet_names import Place, Template, expand_names, has_places
+from .fleet_names import Place, Template, expand_names, fill_defaults, has_places
 from .source import check_text
 
 ON_ERROR = ("fail", "continue")
@@ -67,6 +67,7 @@ def parse_members(
     `part` is (k, n) for every n-th of them from the k-th on, for n processes that share the work.
     """
     members: List[Member] = []
+    fills = has_places(defaults)
     for index, item in enumerate(items):
         if isinstance(item, Mapping) and item.get("names") is None and index % part[1] != part[0]:
             continue
@@ -74,7 +75,9 @@ def parse_members(
         if not isinstance(item, Mapping):
             raise InputError(path, "it is no mapping of a container's options")
         try:
-            members += _members(merge(defaults, item), path, validate, default_lxcpath, cgroup, part)
+            single = fills and item.get("names") is None
+            shared = fill_defaults(defaults, str(item.get("name"))) if single else defaults
+            members += _members(merge(shared, item), path, validate, default_lxcpath, cgroup, part)
         except InputError as error:
             raise error if error.path.startswith(path) else error.under(path) from None
     return members

@@ -151,5 +151,17 @@ def _text_filler(text: str, path: str) -> Callable[[Place], str]:
     return lambda place: pattern.format(*place)
 
 
+class _NoNumber:
+    def __format__(self, _form: str) -> str:
+        problem = "the defaults have a '{number}', and a single name has none. Write 'names', or '\\{number}'"
+        raise InputError("name", problem)
+
+
+def fill_defaults(defaults: Mapping[str, Any], name: str) -> Dict[str, Any]:
+    """The defaults for a container that has a single name. Raises InputError for a `{number}`, as it has none."""
+    filled: Dict[str, Any] = filler(defaults)(Place(name, _NoNumber()))  # type: ignore[arg-type]
+    return filled
+
+
 def _literally(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
