@@ -9,16 +9,8 @@ The documentation is the module's.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
-
-from ansible.plugins.action.normal import ActionModule as NormalAction
-from ansible_collections.lightervisor.lxc.plugins.plugin_utils._collector import paused_collector
+from ansible_collections.lightervisor.lxc.plugins.plugin_utils._collector import ModuleAction
 
 
-class ActionModule(NormalAction):
-    """Ansible's own action for modules."""
-
-    def run(self, tmp: Any = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-        with paused_collector():
-            result: Dict[str, Any] = super().run(tmp, task_vars)
-        return result
+class ActionModule(ModuleAction):
+    """See `ModuleAction`."""
