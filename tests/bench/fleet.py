@@ -52,8 +52,8 @@ def main() -> None:
     facts = machine()
     sections: list[Section] = []
     try:
-        # The consoles of 3,000 guests do not fit into the usual 3,072 terminals.
-        with lab(options.limit) as where, sysctl("kernel.pty.max", 16384):
+        # Six for each of 3,000 guests or more do not fit into the usual 4,096 terminals.
+        with lab(options.limit) as where, sysctl("kernel.pty.max", 20480):
             for job in chosen:
                 progress(f"-- {job.__name__}")
                 sections += job(where, max(options.runs, 1), options.peer)
