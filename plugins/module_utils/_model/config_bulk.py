@@ -25,8 +25,9 @@ Counts = Tuple[Tuple[str, int], ...]
 def with_all(document: ConfigDocument, wanted: Sequence[Tuple[str, Sequence[str]]]) -> Optional[ConfigDocument]:
     """What `with_values` makes of the document by one (key, values) after the other, each another key.
 
-    None where that has to be done: when a key has several lines or may have several values, when lines are there that
-    clear keys, or that end unusually. Raises InputError for more than one value of a single-valued key.
+    None where that has to be done: when a key has several lines or may have several values, or would be read as another
+    one, when lines are there that clear keys, or that end unusually. Raises InputError for more than one value of a
+    single-valued key.
     """
     lines = document.lines
     if not lines or lines[0].text.endswith("\r\n") or not lines[-1].text.endswith("\n") or "\0" in lines[-1].text:
@@ -35,7 +36,7 @@ def with_all(document: ConfigDocument, wanted: Sequence[Tuple[str, Sequence[str]
     if "" in keys:
         return None
     for key, values in wanted:
-        if not all(values) or (key in keys and not _is_one(document, key)):
+        if not all(values) or not _is_read_back(key) or (key in keys and not _is_one(document, key)):
             return None
     new = [_line(key, value) for key, values in wanted for value in values]
     every = (*lines, *new)
@@ -47,6 +48,12 @@ def _is_one(document: ConfigDocument, key: str) -> bool:
     """Whether the key has one line, which is heard, and can have no other."""
     row = lookup(key)
     return row is not None and not row.multi and document.layout.count(key) == len(document.values(key)) == 1
+
+
+@lru_cache(maxsize=1024)
+def _is_read_back(key: str) -> bool:
+    """Whether a line of the key is one of that very key."""
+    return parse_line(render_line(key, "1")).key == key
 
 
 @lru_cache(maxsize=4096)

@@ -162,6 +162,8 @@ def _is_current(key: str) -> bool:
 def parse_setting(value: Any, path: str, key: str) -> Setting:
     """What `config` says of a key that is spelled as today. Raises InputError with the path to the bad value."""
     check_text(key, path)
+    if "=" in key or " " in key or "\t" in key:
+        raise InputError(path, f"'{key}' is no key: a key has no '=' and no blanks")
     row = lookup(key)
     if row is None and value is None:
         return Setting(key)
