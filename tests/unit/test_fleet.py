@@ -264,6 +264,16 @@ def test_parts_of_a_fleet_are_the_whole_together():
     assert sorted(m.spec.name for part in parts for m in part) == sorted(m.spec.name for m in whole)
 
 
+@pytest.mark.parametrize("part", [(0, 2), (1, 2)])
+def test_one_rootfs_for_several_is_refused_in_each_part(part):
+    items = [{"names": ["x", "y"], "backingstore": {"type": "dir", "dir": "/srv/x"}}]
+    with pytest.raises(InputError, match="one rootfs") as caught:
+        parse_members(items, {}, as_it_is, "/lxc", 2, part=part)
+    assert caught.value.path == "containers[0].backingstore.dir"
+    items[0]["names"] = ["x"]
+    assert len(parse_members(items, {}, as_it_is, "/lxc", 2, part=part)) == 1 - part[0]
+
+
 def test_names_that_are_null_are_those_of_nobody():
     items = [{"name": "a", "names": None}, {"name": None, "names": ["b[1:2]"]}]
     parts = [parse_members(items, {}, as_it_is, "/lxc", 2, part=(part, 2)) for part in range(2)]

@@ -125,9 +125,11 @@ def _members(
         return
     if item.get("name") is not None:
         raise InputError("names", "'name' is given as well. Keep one of them")
-    places = expand_names(names)[part[0] :: part[1]]
+    places = expand_names(names)
+    several = len(places) > 1
+    places = places[part[0] :: part[1]]
     if not has_places(item):
-        yield from _alike(item, places, path, validate, default_lxcpath, cgroup)
+        yield from _alike(item, places, path, validate, default_lxcpath, cgroup, several)
         return
     yield from _filled(item, places, path, validate, default_lxcpath, cgroup)
 
@@ -181,20 +183,22 @@ def _alike(
     validate: Validate,
     default_lxcpath: str,
     cgroup: int,
+    several: bool,
 ) -> Iterator[Member]:
-    """Containers that differ in nothing but their names: checked once."""
+    """Containers that differ in nothing but their names: checked once. `several`: there are, in all parts together."""
     first = None
     for place in places:
         if first is None:
             first = _member(validate(dict(item, name=place.name)), path, default_lxcpath, cgroup)
+            store = first.spec.backingstore
+            if several and store and dict(store.options).get("dir"):
+                raise InputError("backingstore.dir", "several containers can't have one rootfs. Use {name} in it")
             yield first
             continue
         spec = first.spec
         check_name(place.name, "names")
         if spec.clone and (spec.clone.source, spec.clone.lxcpath) == (place.name, spec.lxcpath):
             raise InputError("clone.from", f"'{place.name}' can't be a clone of itself")
-        if spec.backingstore and dict(spec.backingstore.options).get("dir"):
-            raise InputError("backingstore.dir", "several containers can't have one rootfs. Use {name} in it")
         yield alter(first, spec=alter(spec, name=place.name))
 
 
