@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 import pytest
 from ansible_collections.lightervisor.lxc.plugins.module_utils._errors import InputError
@@ -183,6 +183,13 @@ def test_what_is_unusual_is_set_one_after_the_other(text: str) -> None:
     assert with_all(parse(text), [("lxc.start.order", ["7"]), ("lxc.tty.max", ["1"])]) is None
 
 
+@pytest.mark.parametrize("key", ["lxc.sysctl.a=b", "lxc.sysctl.a ", "lxc.sysctl.a = b", "lxc.net.00.link"])
+def test_keys_that_would_be_read_as_others_are_not_set_at_once(key: str) -> None:
+    document = parse("lxc.uts.name = a\n")
+    assert with_all(document, [(key, ["1"]), ("lxc.tty.max", ["4"])]) is None
+    assert with_all(document, [("lxc.sysctl.a", ["1"]), ("lxc.tty.max", ["4"])]) is not None
+
+
 def test_keys_with_several_values_are_set_one_after_the_other() -> None:
     document = parse("lxc.environment = A=1\n")
     assert with_all(document, [("lxc.environment", ["A=1", "B=1"])]) is None
@@ -190,18 +197,28 @@ def test_keys_with_several_values_are_set_one_after_the_other() -> None:
         with_all(document, [("lxc.uts.name", ["a", "b"])])
 
 
-@given(configs(), configs())
-def test_a_change_of_values_is_found_alike_in_documents_of_one_layout(one: str, other: str) -> None:
+@given(configs(), configs(), st.sets(st.integers(0, 9)))
+def test_a_change_of_values_is_found_alike_in_documents_of_one_layout(one: str, other: str, same: Set[int]) -> None:
     before, after = parse(one), parse(other)
     keys = dict.fromkeys([*after.keys(), *before.keys()])
     expected = [key for key in keys if not same_values(key, before.values(key), after.values(key))]
     assert list(changed_keys(before, after)) == expected
     values = iter("cdefghijklmnopq")
-    lines = [line if not line.key else parse_line(render_line(line.key, next(values))) for line in before.lines]
+    lines = [
+        line if not line.key or number in same else parse_line(render_line(line.key, next(values)))
+        for number, line in enumerate(before.lines)
+    ]
     moved = ConfigDocument(tuple(lines))
     keys = dict.fromkeys([*moved.keys(), *before.keys()])
     expected = [key for key in keys if not same_values(key, before.values(key), moved.values(key))]
     assert list(changed_keys(before, moved)) == expected
+
+
+def test_changed_keys_have_the_order_of_the_document_whatever_lines_of_theirs_differ() -> None:
+    before = parse("lxc.group = a\nlxc.uts.name = a\nlxc.group = b\n")
+    after = "lxc.group = a\nlxc.uts.name = b\nlxc.group = c\n"
+    assert changed_keys(before, parse(after)) == ("lxc.group", "lxc.uts.name")
+    assert changed_keys(before, parse("# other layout\n" + after)) == ("lxc.group", "lxc.uts.name")
 
 
 def test_a_single_value_that_goes_to_and_fro_stays_one_line() -> None:

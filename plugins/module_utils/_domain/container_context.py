@@ -15,8 +15,8 @@ from .._host.observe import observe
 from .._host.processes import start_time
 from .._model.config_keys import all_keys, lookup, same_values
 from .._model.container import ContainerSpec
+from .._model.nic_options import WITH_HWADDR
 from .._model.observed import ABSENT, Observed
-from .._plan.container_config import WITH_HWADDR
 from .._plan.container_context import Context, applies_live
 from .surroundings import Surroundings
 

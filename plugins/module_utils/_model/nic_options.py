@@ -14,6 +14,9 @@ _LINKED = ("veth", "macvlan", "ipvlan", "vlan", "phys")
 _ALL_BUT_NONE = (*_LINKED, "empty")
 _VETH = ("veth",)
 
+#: Types that have a MAC address of their own, whether one is declared or not.
+WITH_HWADDR = ("veth", "macvlan")
+
 #: option: (subkey, kind of value, types it applies to). The order is the order in the file: `type` has to come first.
 TABLE: Dict[str, Tuple[str, str, Sequence[str]]] = {
     "type": ("type", "choice", TYPES),

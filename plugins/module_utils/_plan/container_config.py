@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Container, Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Callable, Container, Dict, List, Optional, Sequence, Set, Tuple
 
 from .._model.config import ConfigDocument
 from .._model.config_keys import lookup, same_values
 from .._model.config_line import render_line
 from .._model.container import ContainerSpec, Setting
 from .._model.hwaddr import Reserved, derive_hwaddr
+from .._model.nic_options import WITH_HWADDR
 
 if TYPE_CHECKING:
     from .._model.nic import Nic
@@ -32,8 +33,6 @@ KEPT = (
     "lxc.seccomp.",
     "lxc.selinux.",
 )
-#: Types of NICs that get a MAC address of their own.
-WITH_HWADDR = ("veth", "macvlan")
 
 Flatten = Callable[[ConfigDocument], ConfigDocument]
 
@@ -231,12 +230,12 @@ def _outrank_includes(document: ConfigDocument, settings: Sequence[Setting], fla
 
 def changed_keys(before: ConfigDocument, after: ConfigDocument) -> Tuple[str, ...]:
     """The keys whose values differ in meaning, in the order of `after`, removed ones last."""
-    keys: Iterable[str]
+    there = after.keys()
     if before.layout == after.layout and "" not in before.layout:
         # What is heard is in the same places, so that only the values of these lines can make a difference.
         pairs = zip(before.lines, after.lines)
-        keys = dict.fromkeys([new.key for old, new in pairs if new is not old and new.key and new.value != old.value])
+        differ = {new.key for old, new in pairs if new is not old and new.value != old.value}
+        keys = [key for key in there if key in differ]
     else:
-        there = after.keys()
         keys = [*there, *(key for key in before.keys() if key not in there)]
     return tuple([key for key in keys if not _fulfils(key, before.values(key), after.values(key))])

@@ -18,6 +18,7 @@ from .._errors import InputError
 from .._model.config_keys import check_key, lookup
 from .._model.config_line import parse_line
 from .._model.container import ContainerSpec
+from .._model.nic_options import WITH_HWADDR
 from .._model.observed import Reference
 from .._model.source import COPIED_FROM, MADE_BY, Template
 
@@ -25,8 +26,6 @@ from .._model.source import COPIED_FROM, MADE_BY, Template
 _QUOTED = re.compile(r"^(lxc\.[^ \t\n=]+ = )\"([^\"'\n]+)\"$", re.MULTILINE)
 #: Each line of a config is a setting as `render_line` writes it without quotes, a comment or empty.
 _LINE = re.compile(r"^(?:(lxc\.[^ \t\n=]+) = (?![ \t\"'])(.+)(?<![ \t\"'])|#.*|)\n", re.MULTILINE)
-#: Types of NICs that have a MAC address, whether one is declared or not.
-_WITH_HWADDR = ("veth", "macvlan")
 
 #: The run states of a container that each `state` is content with.
 MEETS = {"present": ("stopped", "running"), "started": ("running",), "stopped": ("stopped",)}
@@ -60,7 +59,7 @@ def met_rootfs(spec: ContainerSpec, text: str, origin: Optional[Reference], vers
                 return ""
         hwaddr = found.get(prefix + "hwaddr")
         # One with x is different at each start.
-        if (nic.type in _WITH_HWADDR) if hwaddr is None else ("x" in hwaddr[0].lower()):
+        if (nic.type in WITH_HWADDR) if hwaddr is None else ("x" in hwaddr[0].lower()):
             return ""
     for setting in spec.settings:
         if setting.partial or found.get(setting.key) != setting.values:
