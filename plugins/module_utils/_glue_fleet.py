@@ -37,7 +37,8 @@ def converge_fleet(module: AnsibleModule) -> Dict[str, Any]:
     declared = _Declaration(module)
     # Thousands of containers need not be told back to who has just sent them.
     brief: Dict[str, Any] = {} if module._verbosity > 2 else {"invocation": {}}
-    quiet = declared.count >= WORTHWHILE and declared.find_nothing_to_do()
+    count = declared.count
+    quiet = declared.find_nothing_to_do(count) if count >= WORTHWHILE else None
     if quiet:
         return {**quiet, **brief}
     # Here, because a fleet mostly is as it shall be.
@@ -138,11 +139,11 @@ class _Declaration:
         refuse_twins(members)
         return replace(self._options, members=tuple(members))
 
-    def find_nothing_to_do(self) -> Optional[Dict[str, Any]]:
-        """The task's result if nothing is to be done, else None."""
+    def find_nothing_to_do(self, count: int) -> Optional[Dict[str, Any]]:
+        """The task's result if nothing is to be done to any of `count` containers, else None."""
         began = time.time()
-        keys = find_nothing_to_do(self._options, self.members)
-        if keys is None or len(set(keys)) != len(keys) or pruned(self._options, set(keys)):
+        keys = find_nothing_to_do(self._options, self.members, count)
+        if keys is None or pruned(self._options, set(keys)):
             return None
         counts = {"listed": len(keys), "changed": 0, "unchanged": len(keys), "failed": 0, "remaining": 0}
         return {"changed": False, "containers": [], "counts": counts, "diff": [], "remaining": 0, "began": began}

@@ -26,6 +26,8 @@ from .._model.fleet import FleetSpec, Member
 from .._plan.container_met import MEETS, is_simple, met_rootfs
 
 Key = Tuple[str, str]
+#: A container, and what it is to be cloned from.
+Row = Tuple[str, str, Optional[Key]]
 #: A run state, and the pid of the guest's init.
 State = Tuple[str, Optional[int]]
 STOPPED: State = ("stopped", None)
@@ -35,24 +37,33 @@ Part = Tuple[int, int]
 WORTHWHILE = 300
 
 
-def find_nothing_to_do(fleet: FleetSpec, members: Callable[[Part], Sequence[Member]]) -> Optional[List[Key]]:
+def find_nothing_to_do(
+    fleet: FleetSpec, members: Callable[[Part], Sequence[Member]], count: int
+) -> Optional[List[Key]]:
     """The containers, if nothing is to be done to, said of or awaited for any of them and none is twice, else None.
 
-    `members` gives a part of the fleet; `fleet` says the rest.
+    `members` gives a part of the fleet, which has `count` containers; `fleet` says the rest. None where anything goes
+    wrong, too: what it is will be found, and told, when the whole is planned.
     """
-    count = os.cpu_count() or 1
-    readers = [(_fork(fleet, members, (number, count))) for number in range(1, count)]
-    found: Optional[List[Key]] = []
+    processes = max(1, min(len(os.sched_getaffinity(0)), count // (WORTHWHILE // 2)))
+    readers: List[Tuple[int, int]] = []
+    parts: List[Optional[List[Row]]] = []
     try:
-        found = _look(fleet, members((0, count)))
+        for number in range(1, processes):
+            readers.append(_fork(fleet, members, (number, processes)))
+        parts.append(_look(fleet, members((0, processes))))
+    except (OSError, ValueError, OperationError):
+        parts.append(None)
     finally:
-        for pid, reading in readers:
-            with os.fdopen(reading, "rb") as stream:
-                data = stream.read()
-            os.waitpid(pid, 0)
-            part = json.loads(data) if data else None
-            found = None if found is None or part is None else found + [(lxcpath, name) for lxcpath, name in part]
-    return found if found is not None and _differ(found) else None
+        parts += [_answer(pid, reading) for pid, reading in readers]
+    rows: List[Row] = []
+    for part in parts:
+        if part is None:
+            return None
+        rows += part
+    keys = [(lxcpath, name) for lxcpath, name, _origin in rows]
+    origins = {(lxcpath, name): (origin[0], origin[1]) for lxcpath, name, origin in rows if origin}
+    return keys if _differ(keys) and not _has_circle(origins) else None
 
 
 def _differ(keys: Sequence[Key]) -> bool:
@@ -61,15 +72,34 @@ def _differ(keys: Sequence[Key]) -> bool:
     return len({(places[lxcpath], name) for lxcpath, name in keys}) == len(keys)
 
 
+def _has_circle(origins: Dict[Key, Key]) -> bool:
+    """Whether a container is to be a clone of itself, by way of others."""
+    settled: Set[Key] = set()
+    for key in origins:
+        path: Set[Key] = set()
+        here: Optional[Key] = key
+        while here is not None and here not in settled:
+            if here in path:
+                return True
+            path.add(here)
+            here = origins.get(here)
+        settled |= path
+    return False
+
+
 def _fork(fleet: FleetSpec, members: Callable[[Part], Sequence[Member]], part: Part) -> Tuple[int, int]:
-    """A process that looks at a part, and where its answer can be read."""
+    """A process that looks at a part, and where its answer can be read. Raises OSError."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reading)
+        os.close(writing)
+        raise
     if pid == 0:
         try:
             os.close(reading)
             with os.fdopen(writing, "wb") as stream:
-                # What goes wrong here goes wrong again, and is told, when the whole is planned.
                 stream.write(json.dumps(_look(fleet, members(part))).encode("ascii"))
         finally:
             os._exit(0)
@@ -77,7 +107,23 @@ def _fork(fleet: FleetSpec, members: Callable[[Part], Sequence[Member]], part: P
     return pid, reading
 
 
-def _look(fleet: FleetSpec, members: Sequence[Member]) -> Optional[List[Key]]:
+def _answer(pid: int, reading: int) -> Optional[List[Row]]:
+    """What a process has found, once it has ended; None if it has not told."""
+    try:
+        with os.fdopen(reading, "rb") as stream:
+            data = stream.read()
+    except OSError:
+        data = b""
+    try:
+        # There is nobody to wait for where SIGCHLD is ignored.
+        status = os.waitpid(pid, 0)[1]
+        found: Optional[List[Row]] = json.loads(data) if status == 0 else None
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _look(fleet: FleetSpec, members: Sequence[Member]) -> Optional[List[Row]]:
     closer = _not_plainly_met(members)
     if closer:
         from .fleet_view import FleetView
@@ -85,7 +131,11 @@ def _look(fleet: FleetSpec, members: Sequence[Member]) -> Optional[List[Key]]:
         for entry in FleetView(fleet, closer).entries:
             if entry.plan.changed or entry.plan.warnings or entry.error or entry.restart_keys or entry.member.wait_for:
                 return None
-    return [(member.spec.lxcpath, member.spec.name) for member in members]
+    return [(spec.lxcpath, spec.name, _origin(spec)) for spec in [member.spec for member in members]]
+
+
+def _origin(spec: ContainerSpec) -> Optional[Key]:
+    return (spec.clone.lxcpath, spec.clone.source) if spec.clone else None
 
 
 def _not_plainly_met(members: Sequence[Member]) -> List[Member]:
