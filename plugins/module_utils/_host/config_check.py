@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Dict, List, Sequence, Tuple
 
 from .._errors import OperationError
@@ -15,6 +16,8 @@ from .._errors import OperationError
 INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python3.13", "/usr/bin/python3.11")
 #: No container: liblxc makes the folder of its locks for the lxcpath that it is told, so that is the real one.
 _NAME = ".lightervisor"
+#: Processes that judge many texts: so many at most, each with as many texts as are worth one.
+_PROCESSES, _TEXTS_EACH = 8, 20
 
 
 def check_config(text: str, name: str, lxcpath: str) -> None:
@@ -39,7 +42,7 @@ def check_config(text: str, name: str, lxcpath: str) -> None:
 
 
 def refused_configs(texts: Sequence[str]) -> Dict[str, str]:
-    """The texts that liblxc would not load, with the reason. As many processes as there are processors judge them."""
+    """The texts that liblxc would not load, with the reason. Several processes judge them where they are many."""
     refused: Dict[str, str] = {}
     for text in _doubtful(texts):
         try:
@@ -53,26 +56,30 @@ def _doubtful(texts: Sequence[str]) -> Sequence[str]:
     """Those of the texts that were not loaded: refused ones, and all when the process that tried did not end well."""
     if len(texts) < 2:
         return texts
-    shares = os.cpu_count() or 1
-    parts = [texts[first::shares] for first in range(min(shares, len(texts)))]
-    said = as_file("")
-    children: List[Tuple[int, int, Sequence[str]]] = []
-    try:
-        for part in parts:
-            found = as_file("")
+    shares = min(os.cpu_count() or 1, _PROCESSES, max(len(texts) // _TEXTS_EACH, 1))
+    doubtful: List[str] = []
+    with ExitStack() as afterwards:
+        said = _closed_by(afterwards, as_file(""))
+        children: List[Tuple[int, int, Sequence[str]]] = []
+        # Those that are left when something fails here are waited for.
+        afterwards.callback(lambda: [os.waitpid(child, 0) for child, _found, _part in children])
+        for first in range(shares):
+            part = texts[first::shares]
+            found = _closed_by(afterwards, as_file(""))
             child = os.fork()
             if child == 0:
                 _load_all_and_exit(part, found, said)
             children.append((child, found, part))
-        doubtful: List[str] = []
-        for child, found, part in children:
+        while children:
+            child, found, part = children.pop()
             failed = os.waitpid(child, 0)[1]
             doubtful += part if failed else [part[int(index)] for index in os.pread(found, 1 << 24, 0).split()]
-        return doubtful
-    finally:
-        for _child, found, _part in children:
-            os.close(found)
-        os.close(said)
+    return doubtful
+
+
+def _closed_by(afterwards: ExitStack, fd: int) -> int:
+    afterwards.callback(os.close, fd)
+    return fd
 
 
 def _load_all_and_exit(texts: Sequence[str], found: int, said: int) -> None:
