@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -28,9 +28,6 @@ from .fleet_view import Entry, FleetView
 if TYPE_CHECKING:
     from .._host.dependants import Lists
 
-#: Containers that are stopped together before the next ones, at most: the lock of each takes a file descriptor.
-STOPS = 2000
-
 
 @dataclass
 class _Answer:
@@ -46,7 +43,7 @@ class FleetRun:
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
         self.began = time.time()
-        #: Set when the first work is given out, so that each call does some however long it took to read the host.
+        #: Set when the first ones are stopped or given out, so that each call does some however long the reading took.
         self._deadline: Optional[float] = None
         self.view = FleetView(fleet)
         #: The texts of configs that liblxc has accepted.
@@ -150,6 +147,11 @@ class FleetRun:
             return True
         return self._deadline is not None and time.monotonic() >= self._deadline
 
+    def _begin(self) -> None:
+        """From when the first work is begun the time runs that there is for it."""
+        if self._deadline is None and self.fleet.seconds:
+            self._deadline = time.monotonic() + self.fleet.seconds
+
     def _fail(self, entry: Entry, error: str, log: Sequence[str] = ()) -> None:
         entry.error, entry.log = error, tuple(log)
         self._failed.add(key_of(entry.member.spec))
@@ -161,10 +163,7 @@ class FleetRun:
         turns = [turn for turn in turns if self._may(turn)]
         self._register(turns)
         try:
-            stops = [turn.index for turn in turns if self._only_stops(turn)]
-            for start in range(0, len(stops), STOPS):
-                if not self.must_end():
-                    self._stop_together(stops[start : start + STOPS])
+            self._stop([turn.index for turn in turns if self._only_stops(turn)])
             entries = self.entries
             self._pool([turn for turn in turns if not entries[turn.index].error and not entries[turn.index].done])
         finally:
@@ -183,40 +182,23 @@ class FleetRun:
         verbs = self.entries[turn.index].plan.verbs()
         return "stop" in verbs and "start" not in verbs
 
-    def _stop_together(self, indexes: Sequence[int]) -> None:
-        from .._host.power_many import stop_many
+    def _stop(self, indexes: Sequence[int]) -> None:
+        from .._host.open_files import many_files
+        from .fleet_stops import most_together, stop_together
 
-        targets: List[Tuple[ContainerSpec, Observed]] = []
-        with ExitStack() as locks:
-            deadline = time.monotonic() + LOCK_S
-            for entry in sorted((self.entries[index] for index in indexes), key=lambda one: key_of(one.member.spec)):
-                spec = entry.member.spec
-                place, left = self.place(spec.lxcpath), max(deadline - time.monotonic(), 0)
-                try:
-                    locks.enter_context(named_lock("container", place, spec.name, timeout=left))
-                except OperationError as error:
-                    self._fail(entry, str(error))
-                else:
-                    targets.append((spec, entry.observed))
-            entries = {key_of(self.entries[index].member.spec): self.entries[index] for index in indexes}
-            still = stop_many(targets, ended=lambda key: self._has_stopped(entries[key]))
-        for index in indexes:
-            entry = self.entries[index]
-            cause = still.get(key_of(entry.member.spec))
-            if cause:
-                self._fail(entry, str(OperationError("stop", "container", entry.member.spec.name, cause)))
-            elif not entry.error:
-                self._stopped.add(index)
-
-    def _has_stopped(self, entry: Entry) -> None:
-        """Look once more at one that had only to be stopped, under its lock. Whatever is left is for its turn."""
-        if entry.plan.verbs() != ("stop",) or entry.context is None:
-            return
-        member = FleetMember(entry.member.spec, self, entry, entry.context, None)
-        try:
-            entry.begun = entry.done = not member.plan(member.read()).changed
-        except Exception:  # whatever it is, its turn will tell
-            return
+        rest = list(indexes)
+        with many_files():
+            while rest and not self.must_end():
+                self._begin()
+                most = most_together()
+                together, rest = rest[:most], rest[most:]
+                errors = stop_together([self.entries[index] for index in together], self)
+                for index in together:
+                    error = errors.get(key_of(self.entries[index].member.spec))
+                    if error:
+                        self._fail(self.entries[index], error)
+                    else:
+                        self._stopped.add(index)
 
     def _register(self, turns: Sequence[Turn]) -> None:
         """Note all clones of an origin with it at once, where they are made without lxc-copy."""
@@ -264,8 +246,7 @@ class FleetRun:
                 # What was stopped has its turn in any case, or its end would be told by nobody.
                 if self.must_end() and index not in self._stopped:
                     continue
-                if self._deadline is None and self.fleet.seconds:
-                    self._deadline = time.monotonic() + self.fleet.seconds
+                self._begin()
                 yield index
 
         workers = min(self.fleet.workers or 2 * (os.cpu_count() or 1), max(len(turns), 1))

@@ -291,7 +291,11 @@ def _left(deadline: float) -> float:
 
 def _send(request: Request, deadline: float) -> socket.socket | Outcome:
     """The socket on which the answer will come, or the outcome if it has already been decided."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    except OSError:
+        # Too many files are open, which says nothing about who listens.
+        return Outcome(None)
     try:
         sock.settimeout(_left(deadline))
         sock.connect(request.address)

@@ -12,14 +12,13 @@ those whose time is over. Whatever is unusual is left to `power.stop`.
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
 import socket
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from .._errors import OperationError
 from .._model.config_keys import normalise
@@ -27,6 +26,7 @@ from .._model.container import ContainerSpec
 from .._model.observed import UNREADABLE, Observed
 from . import power
 from .command_socket import STATES, STOP, UNKNOWN, Key, follow, read_states, send
+from .open_files import free_files
 from .processes import has_exited, open_parent, open_process, read_status
 
 #: Seconds that a killed guest's processes, and the hooks that run at the end, have.
@@ -37,8 +37,8 @@ _END_S = 30.0
 _TOGETHER, _PAUSE_S = 16, 0.055
 #: Containers that are killed at the same time.
 _KILLS = 64
-#: File descriptors that one container needs, and those that this process needs besides.
-_FDS_EACH, _FDS_BESIDES = 4, 128
+#: File descriptors that one container needs, the rest of the work, and a program that is being started.
+FDS_EACH, FDS_BESIDES, _FDS_PROGRAM = 4, 24, 12
 #: Containers that are left to `power.stop` at the same time.
 _SINGLY = 8
 
@@ -60,16 +60,11 @@ def stop_many(
         run.until_done()
     finally:
         run.close()
-    if run.unusual:
-        # Takes 10 ms to load.
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(min(_SINGLY, len(run.unusual))) as pool:
-            for spec, reason in zip(run.unusual, pool.map(_stop_singly, run.unusual)):
-                if reason:
-                    run.failed[spec.lxcpath, spec.name] = reason
-                else:
-                    ended(_key(spec))
+    for spec, reason in zip(run.unusual, _stop_all_singly(run.unusual)):
+        if reason:
+            run.failed[spec.lxcpath, spec.name] = reason
+        else:
+            ended(_key(spec))
     return run.failed
 
 
@@ -77,11 +72,25 @@ def _key(spec: ContainerSpec) -> Key:
     return spec.lxcpath.rstrip("/") or "/", spec.name
 
 
+def _stop_all_singly(specs: Sequence[ContainerSpec]) -> Iterable[str]:
+    workers = min(_SINGLY, len(specs), free_files() // _FDS_PROGRAM)
+    if workers < 2:
+        return map(_stop_singly, specs)
+    # Takes 10 ms to load.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(workers) as pool:
+        return pool.map(_stop_singly, specs)
+
+
 def _stop_singly(spec: ContainerSpec) -> str:
     try:
         power.stop(spec)
     except OperationError as error:
         return error.cause
+    except OSError as error:
+        # Such as that too many files are open.
+        return error.strerror or str(error)
     return ""
 
 
@@ -136,9 +145,8 @@ class _Run:
         self.active: Dict[Key, _Guest] = {}
         self.by_fd: Dict[int, _Guest] = {}
         self.poll = select.poll()
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        files = 65536 if limit == resource.RLIM_INFINITY else limit
-        self.room = max((files - _FDS_BESIDES) // _FDS_EACH, 8)
+        #: How many can be on their way at a time; the others wait.
+        self.room = max((free_files() - FDS_BESIDES) // FDS_EACH, 1)
 
     def close(self) -> None:
         for guest in list(self.active.values()):
@@ -214,7 +222,7 @@ class _Run:
         if state == "frozen":
             try:
                 power.unfreeze(guest.spec)
-            except OperationError:
+            except (OperationError, OSError):
                 return False
         elif state != "running":
             return False
