@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -22,6 +24,7 @@ from ansible_collections.lightervisor.lxc.plugins.module_utils._host import powe
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.command_socket import read_states
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.observe import observe, states_of
 from ansible_collections.lightervisor.lxc.plugins.module_utils._host.power_many import halt_signal, stop_many
+from ansible_collections.lightervisor.lxc.plugins.module_utils._host.processes import has_exited
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.config import ConfigDocument
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.container import ContainerSpec
 from ansible_collections.lightervisor.lxc.plugins.module_utils._model.observed import Observed
@@ -57,6 +60,7 @@ class Fleet:
 
     def start(self, *names: str) -> None:
         for name in names:
+            (self.path / name / "rootfs" / "ready").unlink(missing_ok=True)
             lxc("lxc-start", "-P", self.path, "-n", name)
             if "/own-init" in (self.path / name / "config").read_text():
                 wait_for((self.path / name / "rootfs" / "ready").exists)
@@ -117,7 +121,24 @@ def open_files() -> Iterator[None]:
 pytestmark = pytest.mark.usefixtures("open_files")
 
 
-def test_all_are_told_at_once_and_killed_when_their_time_is_over(fleet: Fleet, processes: list[str]) -> None:
+@pytest.fixture
+def after_halt(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[Any], Any]]:
+    """By name, what must have come about after a guest was told before anything else happens, however long it takes."""
+    awaited: dict[str, Callable[[Any], Any]] = {}
+    original = power_many._Run.halt
+
+    def halt(run: Any, guest: Any) -> None:
+        original(run, guest)
+        if guest.key[1] in awaited:
+            wait_for(lambda: awaited[guest.key[1]](guest))
+
+    monkeypatch.setattr(power_many._Run, "halt", halt)
+    return awaited
+
+
+def test_all_are_told_at_once_and_killed_when_their_time_is_over(
+    fleet: Fleet, processes: list[str], after_halt: dict[str, Callable[[Any], Any]]
+) -> None:
     fleet.make("obeys", "exit 0")
     fleet.make("usr1", "exit 0", "lxc.signal.halt = SIGUSR1")
     fleet.make("deaf", ":")
@@ -126,6 +147,7 @@ def test_all_are_told_at_once_and_killed_when_their_time_is_over(fleet: Fleet, p
     fleet.start("obeys", "usr1", "deaf", "hard")
     targets = [*fleet.targets("obeys", "usr1", "off"), *fleet.targets("deaf", timeout=1)]
     targets += fleet.targets("hard", timeout=0)
+    after_halt["deaf"] = lambda guest: fleet.told("deaf")
     ended: dict[str, str] = {}
     assert stop_many(targets, ended=lambda key: ended.update({key[1]: read_states([key])[key][0]})) == {}
     assert ended == dict.fromkeys(("obeys", "usr1", "off", "deaf", "hard"), "stopped")
@@ -170,15 +192,62 @@ def test_only_some_are_told_at_a_time(fleet: Fleet, monkeypatch: pytest.MonkeyPa
     assert fleet.running() == set()
 
 
-def test_few_file_descriptors_are_enough(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f"c{number}" for number in range(10)]
+def in_child(targets: Any, open_them: bool = False) -> dict[str, Any]:
+    """What stop_many says in a process that may have 64 files open, and has so many already with `open_them`.
+
+    `failed` and `ended` are the names, `most` is how many were on their way at a time.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said: dict[str, Any] = {"ended": [], "most": 0}
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            with contextlib.suppress(OSError):
+                while open_them:
+                    os.dup(writing)
+            original = power_many._Run.begin
+
+            def begin(run: Any, batch: Any) -> None:
+                original(run, batch)
+                said["most"] = max(said["most"], len(run.active))
+
+            power_many._Run.begin = begin  # type: ignore[method-assign]
+            failed = stop_many(targets, ended=lambda key: said["ended"].append(key[1]))
+            said["failed"] = {name: cause for (_path, name), cause in failed.items()}
+        except BaseException as error:
+            said["raised"] = repr(error)
+        finally:
+            os.write(writing, json.dumps(said).encode())
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        text = file.read()
+    os.waitpid(child, 0)
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def test_few_file_descriptors_are_enough(fleet: Fleet) -> None:
+    names = [f"c{number:02}" for number in range(30)]
     for name in names:
         fleet.make(name, "exit 0")
     fleet.start(*names)
-    monkeypatch.setattr(power_many, "_FDS_BESIDES", 1 << 30)
-    half = [*fleet.targets(*names[:5]), *fleet.targets(*names[5:], timeout=0)]
-    assert stop_many(half) == {}
+    said = in_child([*fleet.targets(*names[:20]), *fleet.targets(*names[20:], timeout=0)])
+    assert (said.get("raised"), said["failed"], sorted(said["ended"])) == (None, {}, names)
+    assert 0 < said["most"] <= 64 // 4
     assert fleet.running() == set()
+
+
+def test_no_file_descriptor_at_all_is_an_error_of_each(fleet: Fleet) -> None:
+    for name in ("gentle", "hard"):
+        fleet.make(name, "exit 0")
+    fleet.start("gentle", "hard")
+    targets = [*fleet.targets("gentle"), *fleet.targets("hard", timeout=0)]
+    said = in_child(targets, open_them=True)
+    assert said.get("raised") is None
+    assert sorted(said["failed"]) == ["gentle", "hard"] and said["ended"] == []
+    assert all("Too many open files" in cause for cause in said["failed"].values())
+    assert fleet.running() == {"gentle", "hard"}
 
 
 def test_a_frozen_guest_is_thawed_first(fleet: Fleet) -> None:
@@ -203,7 +272,9 @@ def test_hooks_have_run_when_it_returns(fleet: Fleet) -> None:
     assert sorted(mark.read_text().splitlines()) == ["gentle post-stop", "hard post-stop"]
 
 
-def test_one_whose_hooks_outlast_its_time_is_not_killed(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_whose_hooks_outlast_its_time_is_not_killed(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, after_halt: dict[str, Callable[[Any], Any]]
+) -> None:
     hook = fleet.path / "hook"
     hook.write_text(f"#!/bin/sh\nuntil [ -e {fleet.path}/over ]; do sleep 0.05; done\n")
     hook.chmod(0o755)
@@ -218,6 +289,7 @@ def test_one_whose_hooks_outlast_its_time_is_not_killed(fleet: Fleet, monkeypatc
         (fleet.path / "over").touch()
 
     monkeypatch.setattr(power_many._Run, "time_is_over", time_is_over)
+    after_halt["web"] = lambda guest: has_exited(guest.pidfd)
     assert stop_many(fleet.targets("web", timeout=1)) == {}
     assert (fleet.path / "over").exists()
     assert killed == []
@@ -279,7 +351,9 @@ def test_one_that_cannot_be_stopped_does_not_keep_the_others(fleet: Fleet, monke
     monitor = int(status.partition("PPid:")[2].split()[0])
     os.kill(monitor, signal.SIGSTOP)
     try:
-        failed = stop_many([*fleet.targets("stuck", "fine", timeout=2), *fleet.targets("held", timeout=0)])
+        failed = stop_many(
+            [*fleet.targets("stuck", timeout=2), *fleet.targets("fine"), *fleet.targets("held", timeout=0)]
+        )
     finally:
         os.kill(monitor, signal.SIGCONT)
     assert {name for _path, name in failed} == {"stuck", "held"}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -310,18 +311,60 @@ def test_many_containers_with_nothing_to_do(fleet, lab):
     assert twice["path"] == "containers[2].name"
 
 
+#: Seconds that are over when the first container has been taken up.
+AT_ONCE = 1e-6
+
+
 def test_a_time_limit_leaves_the_rest_for_the_next_call(fleet, lab):
-    many = [BASE, {"names": ["t[1:40]"], **CLONE, "state": "started"}]
-    done = fleet.task(*many, batch={"seconds": 0.5})
-    rounds, left = 1, done["remaining"]
-    assert left > 0
-    while left:
-        done = fleet.task(*many, batch={"seconds": 0.5, "since": done["began"]})
-        assert done["remaining"] < left
-        rounds, left = rounds + 1, done["remaining"]
-    assert all(lab.state(f"t{n}") == "RUNNING" for n in range(1, 41))
-    fleet.task({"names": ["t[1:40]"], "state": "absent", "shutdown_timeout": 0}, BASE | {"state": "absent"})
+    many = [BASE, {"names": ["t[1:4]"], **CLONE, "state": "started"}]
+    done, left = fleet.task(*many, batch={"seconds": AT_ONCE}), [5]
+    while done["remaining"]:
+        left.append(done["remaining"])
+        assert left[-1] < left[-2]
+        done = fleet.task(*many, batch={"seconds": AT_ONCE, "since": done["began"]})
+    assert left == [5, 4, 3, 2, 1]
+    assert all(lab.state(f"t{n}") == "RUNNING" for n in range(1, 5))
+    fleet.task({"names": ["t[1:4]"], "state": "absent", "shutdown_timeout": 0}, BASE | {"state": "absent"})
     assert lab.names() == []
+
+
+def test_more_are_stopped_than_files_may_be_open(fleet, lab, run_module):
+    """Those that can't be stopped together are stopped one lot after the other, and a time limit is heeded between."""
+    names = [f"s{n:02}" for n in range(1, 31)]
+    fleet.task(BASE, {"names": ["s[01:30]"], **CLONE, "state": "started"})
+    params = {"containers": [{"names": ["s[01:30]"], "state": "stopped"}], "lxcpath": str(lab.path)}
+    few = ("prlimit", "--nofile=64:64")
+    first = run_module("lxc_fleet", {**params, "batch": {"seconds": AT_ONCE}}, prefix=few, fails=False)
+    assert 0 < first["counts"]["changed"] < 30
+    assert first["remaining"] == 30 - first["counts"]["changed"]
+    assert sum(lab.state(name) == "STOPPED" for name in names) == first["counts"]["changed"]
+    second = run_module("lxc_fleet", params, prefix=few, fails=False)
+    assert (second["counts"]["changed"], second["remaining"]) == (first["remaining"], 0)
+    assert {lab.state(name) for name in names} == {"STOPPED"}
+    # Where more is allowed it is made use of, and the guests get what was set.
+    fleet.task({"names": ["s[01:30]"], "state": "started"})
+    params["containers"] += [{"name": "new", **CLONE, "state": "started"}]
+    soft = ("prlimit", "--nofile=64:4096")
+    third = run_module("lxc_fleet", {**params, "batch": {"seconds": AT_ONCE}}, prefix=soft, fails=False)
+    assert (third["counts"]["changed"], third["remaining"]) == (30, 1)
+    run_module("lxc_fleet", params, prefix=soft, fails=False)
+    limits = Path(f"/proc/{lab.pid('new')}/limits").read_text()
+    assert limits.partition("Max open files")[2].split()[:2] == ["64", "4096"]
+
+
+def test_what_is_left_when_it_has_stopped_has_its_turn(fleet, lab):
+    """Those that had only to be stopped are done then: of four only two were given to a worker."""
+    fleet.task(BASE, {"names": ["only[1:2]", "gone", "other"], **CLONE, "state": "started"})
+    done = fleet.task(
+        {"names": ["only[1:2]"], "state": "stopped"},
+        {"name": "gone", "state": "absent"},
+        {"name": "other", "state": "stopped", "config": {"lxc.start.order": 7}},
+        defaults={"shutdown_timeout": 20},
+    )
+    assert {one["name"]: one["actions"][0] for one in done["containers"]}["gone"] == "stop 'gone'"
+    assert lab.names() == ["base", "only1", "only2", "other"]
+    assert {lab.state(name) for name in lab.names()} == {"STOPPED"}
+    assert lab.item("other", "lxc.start.order") == "7"
 
 
 def test_guests_are_waited_for_together(fleet, lab, bridge):
@@ -415,13 +458,26 @@ def test_a_check_run_predicts_that_nothing_is_begun(fleet, lab):
     assert lab.names() == []
 
 
+def has_open(pid: int, path: str) -> bool:
+    """Whether the process has the file open, as one does that waits for this lock."""
+    folder = Path(f"/proc/{pid}/fd")
+    found = set()
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(folder / name))
+    return os.path.realpath(path) in found
+
+
 def test_a_fleet_and_a_single_task_do_not_wait_for_each_other(fleet, lab, start_module):
     """Both give ids away and lock the same container."""
     new = {"name": "both", "template": BUSYBOX, "networks": EMPTY, "lxcpath": str(lab.path)}
-    with named_lock("host", "ids"):
+    with named_lock("host", "ids") as lock:
         single = start_module("lxc_container", new)
         many = start_module("lxc_fleet", {"containers": [new, {**new, "name": "more"}]})
-        time.sleep(2)
+        deadline = time.monotonic() + 60
+        while not (has_open(single.pid, lock.path) and has_open(many.pid, lock.path)):
+            assert time.monotonic() < deadline, "they do not wait for the lock"
+            time.sleep(0.02)
     results = [json.loads(process.communicate(timeout=60)[0]) for process in (single, many)]
     assert not any(result.get("failed") for result in results), results
     firsts = {lab.lines(name, "lxc.idmap")[0].split()[2] for name in ("both", "more")}
