@@ -352,21 +352,6 @@ def test_more_are_stopped_than_files_may_be_open(fleet, lab, run_module):
     assert limits.partition("Max open files")[2].split()[:2] == ["64", "4096"]
 
 
-def test_what_is_left_when_it_has_stopped_has_its_turn(fleet, lab):
-    """Those that had only to be stopped are done then: of four only two were given to a worker."""
-    fleet.task(BASE, {"names": ["only[1:2]", "gone", "other"], **CLONE, "state": "started"})
-    done = fleet.task(
-        {"names": ["only[1:2]"], "state": "stopped"},
-        {"name": "gone", "state": "absent"},
-        {"name": "other", "state": "stopped", "config": {"lxc.start.order": 7}},
-        defaults={"shutdown_timeout": 20},
-    )
-    assert {one["name"]: one["actions"][0] for one in done["containers"]}["gone"] == "stop 'gone'"
-    assert lab.names() == ["base", "only1", "only2", "other"]
-    assert {lab.state(name) for name in lab.names()} == {"STOPPED"}
-    assert lab.item("other", "lxc.start.order") == "7"
-
-
 def test_guests_are_waited_for_together(fleet, lab, bridge):
     nic = {"type": "veth", "link": bridge, "name": "n0", "ipv6": ["2001:db8:7::{number:x}/64"]}
     fleet.task(BASE, {"names": ["w[1:4]"], "networks": [nic], "state": "started", "wait_for": ["ipv6"], **CLONE})
