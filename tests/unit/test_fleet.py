@@ -311,6 +311,17 @@ def test_twins_are_refused_by_index():
     refuse_twins(parse({"name": "a"}, {"name": "a", "lxcpath": "/other"}))
 
 
+def test_a_directory_is_the_rootfs_of_one_container():
+    filled = {"names": ["a", "b"], "config": {"lxc.environment": "A={name}"}}
+    place = {"template": {"name": "busybox"}, "backingstore": {"type": "dir", "dir": "/srv/x"}}
+    with pytest.raises(InputError) as error:
+        refuse_twins(parse({**filled, **place}))
+    assert (error.value.path, "is the rootfs of 'a'" in error.value.problem) == ("containers[0].backingstore.dir", True)
+    with pytest.raises(InputError, match=r"containers\[1\]\.backingstore\.dir"):
+        refuse_twins(parse({"name": "a", **place}, {"name": "b", **place}))
+    refuse_twins(parse({"name": "a", **place}, {"name": "b", **place, "backingstore": {"type": "dir", "dir": "/srv/y"}}))
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 201])
 def test_a_fleets_name_is_one_line(name):
     with pytest.raises(InputError):

@@ -92,13 +92,18 @@ def check_fleet_name(name: str) -> str:
 
 
 def refuse_twins(members: Sequence[Member]) -> None:
-    """Raises InputError when a container is declared twice."""
+    """Raises InputError when a container is declared twice, or a directory as the rootfs of two."""
     seen: Dict[Tuple[str, str], str] = {}
+    rootfs: Dict[str, Member] = {}
     for member in members:
         key = (member.spec.lxcpath, member.spec.name)
         if key in seen:
             raise InputError(f"{member.path}.name", f"container '{key[1]}' in {key[0]} is {seen[key]} already")
         seen[key] = member.path
+        place = dict(member.spec.backingstore.options).get("dir") if member.spec.backingstore else None
+        if place and (other := rootfs.setdefault(place, member)) is not member:
+            what = f"{place} is the rootfs of '{other.spec.name}' ({other.path}) already"
+            raise InputError(f"{member.path}.backingstore.dir", what)
 
 
 def merge(defaults: Mapping[str, Any], item: Mapping[str, Any]) -> Dict[str, Any]:
