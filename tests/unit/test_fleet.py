@@ -319,7 +319,9 @@ def test_a_directory_is_the_rootfs_of_one_container():
     assert (error.value.path, "is the rootfs of 'a'" in error.value.problem) == ("containers[0].backingstore.dir", True)
     with pytest.raises(InputError, match=r"containers\[1\]\.backingstore\.dir"):
         refuse_twins(parse({"name": "a", **place}, {"name": "b", **place}))
-    refuse_twins(parse({"name": "a", **place}, {"name": "b", **place, "backingstore": {"type": "dir", "dir": "/srv/y"}}))
+    refuse_twins(
+        parse({"name": "a", **place}, {"name": "b", **place, "backingstore": {"type": "dir", "dir": "/srv/y"}})
+    )
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 201])
