@@ -41,6 +41,7 @@ def free_files() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     limit = _MOST if limit == resource.RLIM_INFINITY else min(limit, _MOST)
     try:
-        return max(limit - len(os.listdir("/proc/self/fd")), 0)
+        # One of these is that of the directory itself.
+        return max(limit - len(os.listdir("/proc/self/fd")) + 1, 0)
     except OSError:
         return 0
