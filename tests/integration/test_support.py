@@ -90,6 +90,19 @@ def test_clear_run_finds_what_a_killed_run_left(lxcpath):
     assert lxcpath.exists()
 
 
+def test_ids_that_containers_were_given_are_taken_back_with_their_folder(lxcpaths, run_module, subids):
+    gone, other = lxcpaths(), lxcpaths()
+    for path in (gone, other):
+        params = {"name": "c", "lxcpath": str(path), "template": {"name": "busybox"}, "state": "stopped"}
+        run_module("lxc_container", params, fails=False)
+    assert {json.dumps(str(path)) in leftovers.GRANTS.read_text() for path in (gone, other)} == {True}
+    leftovers.clear_lxcpath(gone)
+    text = leftovers.GRANTS.read_text()
+    assert str(gone) not in text
+    assert str(other) in text
+    assert oct(leftovers.GRANTS.stat().st_mode)[-3:] == "644"
+
+
 def test_tree_hash_sees_a_rewrite_with_the_same_content(tmp_path, tree_hash):
     file = tmp_path / "file"
     file.write_text("same")

@@ -11,6 +11,8 @@ The fixtures use it after each test, and `scripts/test` runs it as a program aft
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import json
 import os
 import pwd
 import re
@@ -23,6 +25,9 @@ from pathlib import Path
 from typing import Iterable
 
 WHERE = Path("/var/tmp")
+#: Which ids containers were given (id_grants.py), and the lock for writing that.
+GRANTS = Path("/var/lib/lightervisor/ids")
+GRANTS_LOCK = Path("/run/lightervisor/host:grants")
 
 
 def folder_prefix(run: str) -> str:
@@ -62,6 +67,22 @@ def clear_lxcpath(path: Path) -> None:
         subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True, capture_output=True, timeout=300)
     locks = Path("/run/lxc/lock") / str(path).lstrip("/")
     shutil.rmtree(locks, ignore_errors=True)
+    _forget_ids(path)
+
+
+def _forget_ids(path: Path) -> None:
+    """Take back which ids were given to containers below `path`: what can't be found any more may be out of sight."""
+    if not GRANTS.exists() or f'"{path}' not in GRANTS.read_text():
+        return
+    GRANTS_LOCK.parent.mkdir(mode=0o700, exist_ok=True)
+    with GRANTS_LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = GRANTS.read_text().splitlines(keepends=True)
+        kept = [line for line in lines if not f"{json.loads(line)[1]}/".startswith(f"{path}/")]
+        fresh = GRANTS.with_name(".lvt-ids")
+        fresh.write_text("".join(kept))
+        fresh.chmod(0o644)
+        fresh.replace(GRANTS)
 
 
 def remove_link(name: str) -> None:
