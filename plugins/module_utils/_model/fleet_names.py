@@ -151,16 +151,21 @@ def _text_filler(text: str, path: str) -> Callable[[Place], str]:
     return lambda place: pattern.format(*place)
 
 
-class _NoNumber:
-    def __format__(self, _form: str) -> str:
-        problem = "the defaults have a '{number}', and a single name has none. Write 'names', or '\\{number}'"
-        raise InputError("name", problem)
-
-
 def fill_defaults(defaults: Mapping[str, Any], name: str) -> Dict[str, Any]:
     """The defaults for a container that has a single name. Raises InputError for a `{number}`, as it has none."""
-    filled: Dict[str, Any] = filler(defaults)(Place(name, _NoNumber()))  # type: ignore[arg-type]
+    if _has_number(defaults):
+        problem = "the defaults have a '{number}', and a single name has none. Write 'names', or '\\{number}'"
+        raise InputError("name", problem)
+    filled: Dict[str, Any] = filler(defaults)(Place(name, 0))
     return filled
+
+
+def _has_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return any((found[1] or "").startswith("number") for found in _PLACE.finditer(value))
+    if isinstance(value, Mapping):
+        return any(_has_number(key) or _has_number(one) for key, one in value.items())
+    return isinstance(value, (list, tuple)) and any(_has_number(one) for one in value)
 
 
 def _literally(text: str) -> str:
