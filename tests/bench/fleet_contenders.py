@@ -217,7 +217,6 @@ class Peer(Contender):
             kept = [line for line in file.read_text().splitlines() if line.split(" =")[0] not in taken]
             file.write_text("\n".join([*kept, *(f"{key} = {value}" for key, value in lines), ""]))
 
-
     def surround(self, who: Sequence[str], others: Sequence[str]) -> None:
         """Define others beside them, with the config of the first: it looks through all that there are each time."""
         text = (self.path / who[0] / "config").read_text()
