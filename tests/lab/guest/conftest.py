@@ -41,7 +41,7 @@ for word; do
     esac
 done
 cd "$rootfs"
-mkdir -p bin dev etc home mnt proc root run sbin sys tmp usr/bin usr/sbin usr/share/udhcpc var/log
+mkdir -p bin dev etc home mnt proc root run sbin sys tmp usr/bin usr/sbin etc/udhcpc var/log
 cp /bin/busybox bin/busybox
 chroot . /bin/busybox --install -s /bin
 ln -s /bin/busybox sbin/init
@@ -49,9 +49,8 @@ echo root:x:0:0:root:/root:/bin/sh >etc/passwd
 echo root:x:0: >etc/group
 echo ::sysinit:/etc/rc >etc/inittab
 printf '#!/bin/sh\\nip link set lo up\\n[ ! -e /sys/class/net/eth0 ] || exec udhcpc -b -S -i eth0\\n' >etc/rc
-printf '#!/bin/sh\\n[ "$1" != bound ] || ip addr add "$ip/$mask" dev "$interface"\\n' >usr/share/udhcpc/default.script
-mkdir -p etc/udhcpc && cp usr/share/udhcpc/default.script etc/udhcpc/default.script
-chmod 755 etc/rc usr/share/udhcpc/default.script etc/udhcpc/default.script
+printf '#!/bin/sh\\n[ "$1" != bound ] || ip addr add "$ip/$mask" dev "$interface"\\n' >etc/udhcpc/default.script
+chmod 755 etc/rc etc/udhcpc/default.script
 cat >>"$path/config" <<END
 lxc.uts.name = $name
 lxc.signal.halt = SIGUSR1
