@@ -327,6 +327,40 @@ def test_not_fooled_by_a_lock_file_that_was_cleaned_up(name: str) -> None:
             assert os.fstat(first.fd).st_ino != os.fstat(second.fd).st_ino
 
 
+def test_the_file_of_what_is_gone_goes_and_who_waited_for_it_is_alone(name: str, tmp_path: Path) -> None:
+    waiting = 8
+    log = tmp_path / "log"
+    log.touch()
+    children = []
+    with locks.named_lock("container", name) as lock:
+        for number in range(waiting):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with locks.named_lock("container", name, timeout=30) as own, log.open("a") as file:
+                        file.write(f"in {number}\n")
+                        file.flush()
+                        time.sleep(0.02)
+                        file.write(f"out {number}\n")
+                        own.discard = number % 2 == 0
+                    status = 0
+                finally:
+                    os._exit(status)
+            children.append(child)
+        time.sleep(0.1)
+        lock.discard = True
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * waiting
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert len(lines) == 2 * waiting
+    assert [(begin[0], end) for begin, end in zip(lines[::2], lines[1::2])] == [
+        ("in", ["out", begin[1]]) for begin in lines[::2]
+    ]
+    with locks.named_lock("container", name) as last:
+        last.discard = True
+    assert not os.path.exists(last.path)
+
+
 def test_inheritable(name: str) -> None:
     with locks.named_lock("container", name, inheritable=True) as lock:
         assert os.get_inheritable(lock.fd)

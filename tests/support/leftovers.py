@@ -67,6 +67,9 @@ def clear_lxcpath(path: Path) -> None:
         subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True, capture_output=True, timeout=300)
     locks = Path("/run/lxc/lock") / str(path).lstrip("/")
     shutil.rmtree(locks, ignore_errors=True)
+    # Nobody works on what is gone. Their names are those of named_lock in locks.py.
+    for lock in GRANTS_LOCK.parent.glob(f"container:{str(path).replace('/', '%2F')}[:%]*"):
+        lock.unlink(missing_ok=True)
     _forget_ids(path)
 
 

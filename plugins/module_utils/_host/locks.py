@@ -4,12 +4,13 @@
 
 """Locks by name between processes of one user on this host, as flock(2) on files that only that user can open.
 
-A lock file is never removed: another process may have opened it and wait, and would then hold a lock on a file
-that a third process no longer finds. They are empty but for a process id, in a directory that a reboot clears.
+A lock file stays, because another process may have opened it and wait, unless what it is for is gone: who then gets
+the lock of a file that nobody finds any more begins anew. They hold a process id, in a directory that a reboot clears.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -41,6 +42,8 @@ class Lock:
         #: The open lock file; -1 while the lock is not held.
         self.fd = -1
         self.path = ""
+        #: Set while it is held: its file is not needed any more when it is left.
+        self.discard = False
 
     def __enter__(self) -> Lock:
         folder, folder_fd = _lock_directory()
@@ -59,6 +62,9 @@ class Lock:
     def __exit__(self, *unused: object) -> None:
         fd, self.fd = self.fd, -1
         try:
+            if self.discard:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path)
             fcntl.flock(fd, fcntl.LOCK_UN)
         finally:
             os.close(fd)
