@@ -25,8 +25,23 @@ def test_those_of_many_that_liblxc_refuses_are_named_with_the_reason() -> None:
     assert refused_configs([]) == {}
 
 
-GOOD = [f"lxc.uts.name = lvt-{number}\n" for number in range(60)]
-BAD = [f"lxc.uts.name = lvt-{number}\nlxc.start.order = many\n" for number in range(5)]
+def test_of_those_that_differ_in_names_and_addresses_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def text(number: int, name: str, more: str = "") -> str:
+        nic = f"lxc.net.0.type = veth\nlxc.net.0.hwaddr = 00:16:3e:00:00:{number:02x}\n"
+        return f"lxc.uts.name = {name}\n{nic}{more}"
+
+    good = [text(number, f"lvt-{number}") for number in range(40)]
+    # One byte more than utsname(7) has room for.
+    long = text(1, "n" * 65)
+    bad = [text(number, f"lvt-{number}", "lxc.start.order = many\n") for number in range(3)]
+    pids = forks(monkeypatch)
+    assert refused_configs(good) == {}
+    assert len(pids) == 1
+    assert sorted(refused_configs([*good, long, *bad])) == sorted([long, *bad])
+
+
+GOOD = [f"lxc.environment = N={number}\n" for number in range(60)]
+BAD = [f"lxc.environment = N={number}\nlxc.start.order = many\n" for number in range(5)]
 #: Of three processes each has some of the bad ones, at other places than they have among all.
 MIXED = [*GOOD[:10], BAD[0], *GOOD[10:23], BAD[1], BAD[2], *GOOD[23:50], BAD[3], *GOOD[50:], BAD[4]]
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import ExitStack
 from typing import Dict, List, Sequence, Tuple
 
@@ -16,6 +17,10 @@ from .._errors import OperationError
 INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python3.13", "/usr/bin/python3.11")
 #: No container: liblxc makes the folder of its locks for the lxcpath that it is told, so that is the real one.
 _NAME = ".lightervisor"
+#: Values without any meaning to it: set_config_uts_name and set_config_net_hwaddr in confile.c keep what fits.
+_TAKEN = re.compile(
+    r"(?<=^lxc\.uts\.name = )[A-Za-z0-9.-]{1,64}$|(?<=\.hwaddr = )[0-9a-f]{2}(?::[0-9a-f]{2}){5}$", re.M
+)
 #: Processes that judge many texts: so many at most, each with as many texts as are worth one.
 _PROCESSES, _TEXTS_EACH = 8, 20
 
@@ -42,13 +47,19 @@ def check_config(text: str, name: str, lxcpath: str) -> None:
 
 
 def refused_configs(texts: Sequence[str]) -> Dict[str, str]:
-    """The texts that liblxc would not load, with the reason. Several processes judge them where they are many."""
+    """The texts that liblxc would not load, with the reason. Several processes judge them where they are many.
+
+    Of those that differ only in values that it takes in any case it judges one.
+    """
+    alike: Dict[str, List[str]] = {}
+    for text in texts:
+        alike.setdefault(_TAKEN.sub("", text), []).append(text)
     refused: Dict[str, str] = {}
-    for text in _doubtful(texts):
+    for text in _doubtful([group[0] for group in alike.values()]):
         try:
             check_config(text, _NAME, "/")
         except OperationError as error:
-            refused[text] = error.cause
+            refused.update(dict.fromkeys(alike[_TAKEN.sub("", text)], error.cause))
     return refused
 
 
