@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 from functools import lru_cache
-from typing import List, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .._errors import OperationError
 
@@ -72,11 +72,13 @@ def run(
     `timeout` in seconds; `keep_fds` are inherited by the program and its children, which keeps a lock held for as
     long as any of them lives. Raises OperationError when there is no such program, TooSlow when the time is over.
     """
-    env = dict(os.environ, LC_ALL="C.UTF-8", PATH=os.environ.get("PATH", "") + ":" + _SEARCH)
-    env.update(environment or {})
+    env = None if _is_settled() and not environment else {**os.environ, **_needed(), **(environment or {})}
+    program = [find(argv[0]), *argv[1:]]
+    if timeout is None and not stdin:
+        return _run_unbounded(program, tuple(keep_fds), env)
     try:
         done = subprocess.run(
-            [find(argv[0]), *argv[1:]],
+            program,
             input=stdin,
             capture_output=True,
             encoding="utf-8",
@@ -89,6 +91,35 @@ def run(
     except subprocess.TimeoutExpired:
         raise TooSlow("run", "program", argv[0], f"it did not end within {timeout:g} s") from None
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def _run_unbounded(program: Sequence[str], keep_fds: Tuple[int, ...], env: Optional[Mapping[str, str]]) -> Finished:
+    """Run it to its end. What it prints goes to memory: pipes would take turns of waiting, and a daemon's for ever."""
+    printed = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdout", "stderr")]
+    try:
+        with subprocess.Popen(
+            program, stdin=subprocess.DEVNULL, stdout=printed[0], stderr=printed[1], pass_fds=keep_fds, env=env
+        ) as process:
+            process.wait()
+        texts = [os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace") for fd in printed]
+    finally:
+        for fd in printed:
+            os.close(fd)
+    return Finished(process.returncode, *texts)
+
+
+def settle_environment() -> None:
+    """Make the environment that programs are run with this process's own, which saves making it for each of them."""
+    if not _is_settled():
+        os.environ.update(_needed())
+
+
+def _needed() -> Dict[str, str]:
+    return {"LC_ALL": "C.UTF-8", "PATH": f"{os.environ.get('PATH', '')}:{_SEARCH}"}
+
+
+def _is_settled() -> bool:
+    return os.environ.get("LC_ALL") == "C.UTF-8" and os.environ.get("PATH", "").endswith(_SEARCH)
 
 
 def reasons(text: str) -> List[str]:
