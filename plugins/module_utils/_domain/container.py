@@ -40,6 +40,10 @@ class ContainerDomain:
         self._ids = ExitStack()
         self._ids_held = False
         self._current: Optional[Current] = None
+        #: State and init, as an action has left them this very moment.
+        self._left: Optional[Tuple[str, Optional[int]]] = None
+        #: Whether nothing was done to it since it was read.
+        self._untouched = False
         #: The fleet that makes the container, "" for none.
         self.mark = ""
         #: What its origin's list of clones was left as if it knows of this one already, see `Steps`.
@@ -59,6 +63,7 @@ class ContainerDomain:
             self._ids.enter_context(named_lock("host", "ids", timeout=LOCK_S))
             self._ids_held = True
         self._current = (observed, self._context(observed))
+        self._untouched = True
         return self._current
 
     def _context(self, observed: Observed) -> Context:
@@ -79,6 +84,10 @@ class ContainerDomain:
         """See `plan_container`."""
         return plan_container(self.spec, *current)
 
+    def is_plainly_met(self) -> bool:
+        """One container's task tells how it left it, so that it is read in any case."""
+        return False
+
     def residue(self, current: Current) -> Plan:
         """The plan once more, for which a container that was restarted is a started one."""
         spec = replace(self.spec, state="started") if self.spec.state == "restarted" else self.spec
@@ -92,6 +101,7 @@ class ContainerDomain:
             self._lock = lock
             try:
                 yield
+                lock.discard = not os.path.lexists(f"{self.spec.lxcpath}/{self.spec.name}")
             finally:
                 self._lock = None
 
@@ -104,8 +114,11 @@ class ContainerDomain:
         # Imported here, so that a task with nothing to do does not pay for what it would have needed.
         from .container_steps import Steps
 
-        steps = Steps(self.spec, self._current, self._lock, self._ids.close, self.mark, self.registered)
+        steps = Steps(
+            self.spec, self._current, self._lock, self._ids.close, self.mark, self.registered, self._untouched
+        )
         steps.apply(action, undo)
+        self._left, self._untouched = steps.left, False
 
     def _observed(self) -> Observed:
         return observe(self.spec.name, self.spec.lxcpath)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, AbstractSet, Callable, Dict, Optional, Tuple
 
 from .._engine import Undo
 from .._errors import OperationError
@@ -33,7 +33,7 @@ class Steps:
 
     `ids_reserved` is called once a new container's id range stands where other runs look for it. `mark` is the fleet
     that makes it; `registered`: its origin knows already that it will be a clone of it, from which it can be made
-    without lxc-copy, and how its list was left.
+    without lxc-copy, and how its list was left. `untouched`: nothing was done to the container since it was read.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Steps:
         ids_reserved: Callable[[], None],
         mark: str = "",
         registered: Optional[Lists] = None,
+        untouched: bool = False,
     ) -> None:
         self.spec = spec
         self._current = current
@@ -51,6 +52,9 @@ class Steps:
         self._ids_reserved = ids_reserved
         self._mark = mark
         self._registered = registered
+        self._untouched = untouched
+        #: State and init of the container that the action has started.
+        self.left: Optional[power.State] = None
         self._verbs: Dict[str, Callable[[Action, Undo], None]] = {
             "create": self._create,
             "clone": self._create,
@@ -162,7 +166,8 @@ class Steps:
 
     def _start(self, _action: Action, undo: Undo) -> None:
         made_here = self._current is not None and not self._current[0].defined
-        power.start(self.spec, self._observed().effective, log_stays=not made_here)
+        found = self._current[0] if self._current and self._untouched else self._observed()
+        self.left = power.start(self.spec, found.effective, log_stays=not made_here)
         journal.end(self._directory)
         undo.push(f"'{self.spec.name}' is stopped", lambda: power.stop(replace(self.spec, shutdown_timeout=0)))
 
@@ -224,6 +229,14 @@ class Steps:
         from .._host import lifecycle
 
         lifecycle.discard(self.spec)
+
+
+def preload(verbs: AbstractSet[str]) -> None:
+    """Import what actions of these verbs need, before workers are forked that would each do so."""
+    if verbs & {"clone", "create"}:
+        from .._host import fleet_marks, lifecycle  # noqa: F401
+    if "clone" in verbs:
+        from .._host import copy_tree, dependants, direct_clone  # noqa: F401
 
 
 def _noted(spec: ContainerSpec) -> Dict[str, str]:

@@ -183,6 +183,8 @@ class FleetRun:
         return "stop" in verbs and "start" not in verbs
 
     def _stop(self, indexes: Sequence[int]) -> None:
+        if not indexes:
+            return
         from .._host.open_files import many_files
         from .fleet_stops import most_together, stop_together
 
@@ -202,6 +204,9 @@ class FleetRun:
 
     def _register(self, turns: Sequence[Turn]) -> None:
         """Note all clones of an origin with it at once, where they are made without lxc-copy."""
+        turns = [turn for turn in turns if makes(self.entries[turn.index].plan)]
+        if not turns:
+            return
         from .._host.dependants import register_clones
         from .._host.direct_clone import can_clone_directly
 
@@ -210,7 +215,7 @@ class FleetRun:
         for index in (turn.index for turn in turns):
             spec, plan = self.entries[index].member.spec, self.entries[index].plan
             # What is left of one that was interrupted takes its name out of the list when it goes.
-            if not spec.clone or not makes(plan) or "discard" in plan.verbs():
+            if not spec.clone or "discard" in plan.verbs():
                 continue
             origin = self.origin(origin_key(spec))
             # Siblings have all in common that is asked for.
@@ -237,9 +242,14 @@ class FleetRun:
             forget_clones(self.origin(key), clones)
 
     def _pool(self, turns: Sequence[Turn]) -> None:
+        from .._host.commands import settle_environment
         from .._host.pool import run_jobs
+        from .container_steps import preload
 
         by_index = {turn.index: turn for turn in turns}
+        # Once, and not by each worker.
+        settle_environment()
+        preload({verb for turn in turns for verb in self.entries[turn.index].plan.verbs()})
 
         def jobs() -> Iterator[int]:
             for index in by_index:
@@ -249,12 +259,21 @@ class FleetRun:
                 self._begin()
                 yield index
 
-        workers = min(self.fleet.workers or 2 * (os.cpu_count() or 1), max(len(turns), 1))
+        workers = min(self.fleet.workers or self._most_useful(turns), max(len(turns), 1))
         answers = run_jobs(lambda index: self._turn(by_index[index]), jobs(), workers)
         # Whatever happens here, no worker is left when this is left.
         with closing(answers):
             for index, answer in answers:
                 self._note(by_index[index], answer)
+
+    def _most_useful(self, turns: Sequence[Turn]) -> int:
+        """How many workers keep the processors busy: two for each where they wait for programs or for the disk."""
+        processors = len(os.sched_getaffinity(0))
+        busy = all(turn.index in self._registered and (turn.waits or self._only_cloned(turn.index)) for turn in turns)
+        return processors if busy else 2 * processors
+
+    def _only_cloned(self, index: int) -> bool:
+        return self.entries[index].plan.verbs() == ("clone",)
 
     def _note(self, turn: Turn, answer: Any) -> None:
         """Remember how a container's turn ended."""

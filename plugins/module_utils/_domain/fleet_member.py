@@ -10,15 +10,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, AbstractSet, Optional, Protocol
 
 from .._errors import OperationError
+from .._host.command_socket import read_states
 from .._model.container import ContainerSpec
 from .._model.fleet import FleetSpec
 from .._model.observed import Observed
 from .._plan.container import is_half_made
 from .._plan.container_context import Context
+from .._plan.container_met import is_simple
 from .._plan.core import Plan
-from .._plan.fleet import Key, makes, origin_key
-from .container import ContainerDomain
+from .._plan.fleet import Key, key_of, makes, origin_key
+from .container import ContainerDomain, Current
 from .fleet_view import Entry
+from .quick_look import QuickLook
 
 if TYPE_CHECKING:
     from .._host.dependants import Lists
@@ -47,11 +50,31 @@ class FleetMember(ContainerDomain):
         self.mark = run.fleet.name
         self.registered = registered
         self._run = run
+        self._entry = entry
         self._known = context
         self._was_there = entry.observed.defined and not makes(entry.plan) and spec.state != "absent"
 
+    def plan(self, current: Current) -> Plan:
+        """As in `ContainerDomain`. Where all is still as it was when the whole was planned, that plan holds."""
+        entry, (observed, context) = self._entry, current
+        if (
+            self.spec is entry.member.spec
+            and observed == entry.observed
+            and context.origin == (None if context is self._known else entry.origin)
+        ):
+            return entry.plan
+        return super().plan(current)
+
+    def is_plainly_met(self) -> bool:
+        """See `_engine.Domain`."""
+        spec = replace(self.spec, state="started") if self.spec.state == "restarted" else self.spec
+        key = key_of(spec)
+        return is_simple(spec) and QuickLook().is_met(spec, self._left or read_states([key])[key])
+
     def check(self, plan: Plan) -> None:
         """As in `ContainerDomain`, but for the configs that were judged together."""
+        if plan is self._entry.plan:
+            return
         unknown = [one for one in plan.actions if "document" in one.detail]
         if not all(one.detail["document"].render() in self._run.accepted for one in unknown):
             super().check(plan)

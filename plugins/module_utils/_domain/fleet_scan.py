@@ -16,21 +16,14 @@ from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from .._errors import OperationError
 from .._host.command_socket import listening, read_states, socket_name
-from .._host.container_dir import read_origin, read_rootfs
-from .._host.files import read_regular
-from .._host.journal import FILE as JOURNAL
-from .._host.liblxc import installed_version
-from .._host.processes import start_time
 from .._model.container import ContainerSpec
 from .._model.fleet import FleetSpec, Member
-from .._plan.container_met import MEETS, is_simple, met_rootfs
+from .._plan.container_met import is_simple
+from .quick_look import STOPPED, QuickLook, State
 
 Key = Tuple[str, str]
 #: A container, and what it is to be cloned from.
 Row = Tuple[str, str, Optional[Key]]
-#: A run state, and the pid of the guest's init.
-State = Tuple[str, Optional[int]]
-STOPPED: State = ("stopped", None)
 #: The part of a fleet that one of several processes looks at, as (k, n).
 Part = Tuple[int, int]
 #: Containers below which one process is as quick.
@@ -141,7 +134,7 @@ def _origin(spec: ContainerSpec) -> Optional[Key]:
 def _not_plainly_met(members: Sequence[Member]) -> List[Member]:
     """The members that a quick look does not find in order."""
     try:
-        look = _QuickLook({member.spec.lxcpath for member in members})
+        look = _FleetLook({member.spec.lxcpath for member in members})
     except OperationError:
         return list(members)
     simple = [is_simple(member.spec) and not member.wait_for for member in members]
@@ -149,20 +142,19 @@ def _not_plainly_met(members: Sequence[Member]) -> List[Member]:
     return [
         member
         for member, is_so in zip(members, simple)
-        if not is_so or not look.is_met(member.spec, *states.get((member.spec.lxcpath, member.spec.name), STOPPED))
+        if not is_so or not look.is_met(member.spec, states.get((member.spec.lxcpath, member.spec.name), STOPPED))
     ]
 
 
-class _QuickLook:
-    """Judges containers of some lxcpaths without planning them."""
+class _FleetLook(QuickLook):
+    """A quick look at all of some lxcpaths."""
 
     def __init__(self, lxcpaths: Set[str]) -> None:
         """Raises OperationError without liblxc."""
-        self._version = installed_version()
+        super().__init__()
         # Those that may be of these lxcpaths: the name of one with a long path tells nothing.
         self._sockets = {name for name in listening() if name.startswith("lxc/") or name.rsplit("/", 2)[0] in lxcpaths}
         self._folders = {lxcpath: _folders(lxcpath) for lxcpath in lxcpaths}
-        self._rootfs: Dict[str, bool] = {"": False}
 
     def running(self, specs: Sequence[ContainerSpec]) -> Dict[Key, State]:
         """State and init of those that somebody listens for."""
@@ -171,22 +163,9 @@ class _QuickLook:
         keys = [(spec.lxcpath, spec.name) for spec in specs]
         return read_states([key for key in keys if socket_name(*key) in self._sockets])
 
-    def is_met(self, spec: ContainerSpec, state: str, pid: Optional[int]) -> bool:
-        """Whether the container is plainly as declared, and runs with the config that it has."""
-        folder = f"{spec.lxcpath}/{spec.name}"
-        if state not in MEETS[spec.state] or spec.name not in self._folders[spec.lxcpath]:
-            return False
-        # Not to find a file takes four times as long as to ask whether there is one.
-        told = bool(spec.clone or spec.template) and os.access(f"{folder}/lxc_rdepends", os.F_OK)
-        text, written = _plain_config(folder)
-        if state != STOPPED[0]:
-            began = start_time(pid) if pid else None
-            if began is None or written >= began:
-                return False
-        path = met_rootfs(spec, text, read_origin(folder) if told else None, self._version)
-        if path not in self._rootfs:
-            self._rootfs[path] = read_rootfs(path).exists
-        return self._rootfs[path]
+    def is_met(self, spec: ContainerSpec, state: State) -> bool:
+        """As in `QuickLook`, for what is a directory."""
+        return spec.name in self._folders[spec.lxcpath] and super().is_met(spec, state)
 
 
 def _folders(lxcpath: str) -> Set[str]:
@@ -196,19 +175,3 @@ def _folders(lxcpath: str) -> Set[str]:
             return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
     except OSError:
         return set()
-
-
-def _plain_config(folder: str) -> Tuple[str, float]:
-    """The text of the container's config and when it was written; "" if it has none, or if something was begun with it.
-
-    The time is in seconds since 1970.
-    """
-    # Asking for two files takes a third of the time of listing the directory.
-    for unusual in ("partial", JOURNAL):
-        if os.access(f"{folder}/{unusual}", os.F_OK):
-            return "", 0
-    try:
-        content, status = read_regular(f"{folder}/config")
-    except OSError:
-        return "", 0
-    return content.decode("utf-8", "surrogateescape"), status.st_mtime

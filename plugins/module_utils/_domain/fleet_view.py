@@ -41,6 +41,8 @@ class Entry:
     member: Member
     observed: Observed
     context: Optional[Context] = None
+    #: What it was planned as a clone of.
+    origin: Optional[Observed] = None
     plan: Plan = Plan()
     restart_keys: Tuple[str, ...] = ()
     #: Why it could not be planned or brought about, "" if nothing went wrong.
@@ -119,6 +121,7 @@ class FleetView:
                 entry.restart_keys = restart_required(spec, plan, observed, context)
             if makes(plan) and spec.clone and origin is not None:
                 # The origin may not be there yet.
+                entry.origin = origin
                 entry.context = replace(context, origin=None)
         except InputError as error:
             raise error.under(entry.member.path) from None

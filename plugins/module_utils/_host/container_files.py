@@ -102,7 +102,7 @@ class ContainerReader:
         partial = read_partial(folder) if "partial" in present else ""
         if text is None and not partial:
             return Observed(name, lxcpath, journal=journal)
-        document = effective = ConfigDocument.parse(text or "")
+        document = effective = _parsed(text or "")
         complete = not unreadable
         try:
             effective = flatten(document, self._load)
@@ -195,6 +195,12 @@ _PROBLEMS = {
     CREATING: "It is being created: {0}/partial is locked, or its template still runs.",
     PARTIAL: "Its creation was interrupted: {0}/partial is left over.",
 }
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> ConfigDocument:
+    """The document of a config; while a fleet is worked on each is read several times, and seldom differs."""
+    return ConfigDocument.parse(text)
 
 
 @lru_cache(maxsize=4096)

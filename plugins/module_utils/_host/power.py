@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+from typing import Optional, Tuple
 
 from .._errors import OperationError
 from .._model.config import ConfigDocument
@@ -15,6 +16,8 @@ from .command_socket import STOP, query, read_states
 from .commands import TooSlow, run, why
 from .liblxc import COMPILED_LXCPATH
 
+#: A run state, and the pid of the guest's init.
+State = Tuple[str, Optional[int]]
 #: Seconds that a killed guest's processes have to disappear.
 _KILL_S = 30.0
 #: Seconds that freezing may take before it is tried again, and how often it is tried.
@@ -31,10 +34,11 @@ def log_file(lxcpath: str, name: str, document: ConfigDocument) -> str:
     return os.path.join(lxcpath, name, f"{name}.log")
 
 
-def start(spec: ContainerSpec, document: ConfigDocument, log_stays: bool = True) -> None:
-    """Start the container in the background. Raises OperationError with liblxc's own reason.
+def start(spec: ContainerSpec, document: ConfigDocument, log_stays: bool = True) -> State:
+    """Start the container in the background. Returns the state in which that has left it.
 
-    Its log is named there, unless `log_stays` says that it goes with the container when this fails.
+    Raises OperationError with liblxc's own reason. Its log is named there, unless `log_stays` says that it goes with
+    the container when this fails.
     """
     log = log_file(spec.lxcpath, spec.name, document)
     end = _size(log)
@@ -44,9 +48,9 @@ def start(spec: ContainerSpec, document: ConfigDocument, log_stays: bool = True)
     if not document.get("lxc.log.level"):
         argv += ["-l", "ERROR"]
     finished = run(argv)
-    state = _state(spec)
-    if finished.returncode == 0 and state in ("running", "frozen"):
-        return
+    state = _whole_state(spec)
+    if finished.returncode == 0 and state[0] in ("running", "frozen"):
+        return state
     written = _tail(log, end)
     advice = f"See {log}" if log_stays else ""
     if finished.returncode == 0:
@@ -114,9 +118,13 @@ def set_limit(spec: ContainerSpec, key: str, value: str) -> str:
 
 
 def _state(spec: ContainerSpec) -> str:
+    return _whole_state(spec)[0]
+
+
+def _whole_state(spec: ContainerSpec) -> State:
     """The state, asked of the container's monitor alone: neither its files nor those of others are read."""
     key = (spec.lxcpath.rstrip("/") or "/", spec.name)
-    return read_states([key])[key][0]
+    return read_states([key])[key]
 
 
 def _size(path: str) -> int:

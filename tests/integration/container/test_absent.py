@@ -25,6 +25,7 @@ def test_from_each_state(lab, state):
     done = lab.cycle("c", state="absent", shutdown_timeout=0)
     assert done["container"] == {"name": "c", "lxcpath": str(lab.path), "state": "absent"}
     assert lab.names() == []
+    assert not [file for file in os.listdir("/run/lightervisor") if f"{lab.path.name}:c" in file]
 
 
 def test_snapshots_are_refused_within_a_second_and_gone_when_told(lab):
