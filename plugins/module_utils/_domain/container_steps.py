@@ -116,10 +116,21 @@ class Steps:
                 lifecycle.own_rootfs(spec, self._observed(), idmap, before)
         else:
             lifecycle.create(spec, document, self._lock.fd)
+            self._own_volume()
         secrets = spec.template.secrets if spec.template else ()
         made = lifecycle.without_secrets(self._observed().document, secrets)
         self._write(finish_new(made, spec, context, idmap).render())
         journal.end(self._directory)
+
+    def _own_volume(self) -> None:
+        """What liblxc forgets of an unprivileged container on a volume."""
+        from .._host import lifecycle
+        from .._host.volumes import VOLUMES, own_top
+
+        made = self._observed()
+        idmap = made.effective.values("lxc.idmap")
+        if idmap and made.rootfs.backingstore in VOLUMES:
+            own_top(made, lifecycle.mapped_root(idmap))
 
     def _clone_directly(self, context: Context, origin: Observed, idmap: Optional[Tuple[str, ...]], undo: Undo) -> None:
         """Clone without lxc-copy and, as the clone appears whole or not at all, without a journal."""

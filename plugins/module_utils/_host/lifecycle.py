@@ -106,11 +106,12 @@ def own_rootfs(spec: ContainerSpec, observed: Observed, idmap: Sequence[str], be
     )
     # liblxc lets the guest's root own the container's directory.
     folder = directory(spec.lxcpath, spec.name)
-    uid, gid = _mapped_root(idmap)
+    uid, gid = mapped_root(idmap)
     os.chown(folder, uid, gid)
 
 
-def _mapped_root(idmap: Sequence[str]) -> Tuple[int, int]:
+def mapped_root(idmap: Sequence[str]) -> Tuple[int, int]:
+    """Who the guest's root is on the host, as uid and gid."""
     chosen = parse_idmap(idmap or _IDENTITY)
     return chosen.to_host("u", 0) or 0, chosen.to_host("g", 0) or 0
 

@@ -200,6 +200,20 @@ def test_overlay_made_by_lxc_create(lab):
     lab.cycle("c", state="absent", shutdown_timeout=0)
 
 
+def test_the_top_of_a_volume_is_the_guests_roots(lab):
+    """Without it the guest's root can make no file in `/`, which is nobody's then."""
+    if not os.path.exists("/dev/loop-control"):
+        pytest.skip("no loop devices")
+    store = {"type": "loop", "size": "48MiB", "fstype": "ext4"}
+    lab.cycle("c", template=BUSYBOX, networks=EMPTY, backingstore=store)
+    (base,) = {line.split()[2] for line in lab.lines("c", "lxc.idmap")}
+    look = ["unshare", "--mount", "sh", "-ec", 'mount -o loop "$1" "$2" && stat -c %u:%g "$2" "$2/bin"', "sh"]
+    place = [str(lab.path / "c" / "rootdev"), str(lab.path / "c" / "rootfs")]
+    owners = subprocess.run([*look, *place], check=True, capture_output=True, text=True).stdout.split()
+    assert owners == [f"{base}:{base}"] * 2
+    assert not os.path.ismount(lab.path / "c" / "rootfs")
+
+
 def test_size_of_a_cloned_volume(lab):
     if not os.path.exists("/dev/loop-control"):
         pytest.skip("no loop devices")
