@@ -95,9 +95,9 @@ def verb_ssh(args: argparse.Namespace) -> int:
 
 
 def verb_push(args: argparse.Namespace) -> int:
-    for name in NAMES:
-        if (UP / name / "ssh_config").exists():
-            pushed.push(TOP, ssh_command(UP / name))
+    if verb_status(args):
+        return 1
+    pushed.push(TOP, ssh_command(UP / NAMES[0]))
     return 0
 
 
@@ -115,8 +115,7 @@ def verb_test(args: argparse.Namespace) -> int:
     folder, lock = run_folder(RUNS, f"run-{os.getpid()}")
     try:
         start(machines)
-        for machine in machines:
-            pushed.push(TOP, machine.ssh())
+        pushed.push(TOP, machines[0].ssh())
         say("the collection and the tests are there")
         words = args.words if names_tests(args.words) else [*selection.arguments(release.name, two=True), *args.words]
         status = subprocess.run(machines[0].ssh(pushed.pytest_command(words)), check=False, stdin=subprocess.DEVNULL)
@@ -145,7 +144,7 @@ def arguments() -> argparse.ArgumentParser:
     verb = verbs.add_parser("up", help="start guests that stay until `down`")
     verb.add_argument("--release", choices=RELEASES, default="bookworm")
     verb.add_argument("--two", action="store_true", help="two of them, with links between their eth1 and their eth2")
-    verbs.add_parser("push", help="copy the built collection and the tests into the guests that are up")
+    verbs.add_parser("push", help="copy the built collection and the tests into the guest `one`")
     verb = verbs.add_parser("ssh", help="run a command as root in a guest that is up, or a shell")
     verb.add_argument("words", nargs=argparse.REMAINDER, metavar="[one|two] [COMMAND...]")
     verbs.add_parser("down", help="end the guests; their disks go with them")

@@ -54,7 +54,7 @@ class Machine:
             port = _free_port()
             with (self.folder / "qemu.log").open("wb") as log:
                 self._process = subprocess.Popen(
-                    self._command(disks, port),
+                    self.command(disks, port),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -75,7 +75,8 @@ class Machine:
                 file.truncate(DISK_BYTES)
         return [("root", self.folder / "root", "qcow2"), *((disk, self.folder / disk, "raw") for disk in DISKS)]
 
-    def _command(self, disks: Sequence[tuple[str, Path, str]], port: int) -> list[str]:
+    def command(self, disks: Sequence[tuple[str, Path, str]], port: int) -> list[str]:
+        """What runs QEMU. A saved state fits the same machine only."""
         argv = ["qemu-system-x86_64", "-name", f"lab-{self.name}", "-nodefaults", "-no-user-config", "-display", "none"]
         argv += ["-M", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max", "-smp", "2"]
         argv += ["-m", str(MEMORY_MB), "-kernel", str(self._image / "vmlinux"), "-initrd", str(self._image / "initrd")]

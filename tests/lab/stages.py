@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import image
-from machine import Machine, save_state
+from machine import DISK_BYTES, DISKS, Machine, save_state
 from process import run
 from releases import PYTHON, Release
 from store import Store
@@ -41,15 +41,11 @@ def build(store: Store, release: Release, checkout: Path) -> tuple[Path, Path, P
         lambda to: image.build_root(to, release, kernel, key, pins),
     )
     warm_up = _WARM_UP.replace("MODULES", "zfs" if release.zfs else "")
+    qemu = run(["qemu-system-x86_64", "--version"]).decode()
+    command = Machine(Path("/lab"), root, key).command([], 0)
     state = store.get(
         f"{name}-state",
-        [
-            str(root),
-            run(["qemu-system-x86_64", "--version"]).decode(),
-            warm_up,
-            inspect.getsource(Machine),
-            inspect.getsource(save_state),
-        ],
+        [qemu, *command, *DISKS, str(DISK_BYTES), warm_up, inspect.getsource(save_state)],
         lambda to: save_state(to, root, key, warm_up),
     )
     return root, state, key
