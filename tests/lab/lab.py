@@ -149,15 +149,23 @@ def arguments() -> argparse.ArgumentParser:
     verb.add_argument("words", nargs=argparse.REMAINDER, metavar="[one|two] [COMMAND...]")
     verbs.add_parser("down", help="end the guests; their disks go with them")
     verbs.add_parser("status", help="what is up; exit status 1 when nothing is")
-    verb = verbs.add_parser("test", help="start two guests, run pytest in the first one, end them")
+    verb = verbs.add_parser(
+        "test",
+        help="start two guests, run pytest in the first one with all further arguments, end them",
+        allow_abbrev=False,
+    )
     verb.add_argument("--release", choices=RELEASES, default="bookworm")
     verb.add_argument("--results", type=Path, help="a directory for pytest's report and the guests' logs")
-    verb.add_argument("words", nargs=argparse.REMAINDER, metavar="PYTEST ARGS...")
     return parser
 
 
 def main() -> int:
-    args = arguments().parse_args()
+    parser = arguments()
+    args, further = parser.parse_known_args()
+    if args.verb == "test":
+        args.words = further
+    elif further:
+        parser.error(f"unknown arguments: {' '.join(further)}")
     if os.geteuid() != 0:
         sys.exit("scripts/lab makes file systems with their owners: run it as root")
     for number in (signal.SIGTERM, signal.SIGHUP):
