@@ -29,7 +29,7 @@ from ansible_collections.lightervisor.lxc.tests.integration.conftest import (  #
 from ansible_collections.lightervisor.lxc.tests.integration.container.conftest import Lab, lab  # noqa: F401
 from ansible_collections.lightervisor.lxc.tests.support import leftovers
 
-#: A template: busybox and its links. LXC's own takes 13 s here, because it starts `ln` for each of 270 links.
+#: A template: busybox and its links, the guest asks for an address on eth0 if it has one. LXC's own takes longer.
 TEMPLATE = """\
 #!/bin/sh
 set -e
@@ -146,7 +146,7 @@ def containers(lxcpath: Path) -> Containers:  # noqa: F811
     return Containers(lxcpath)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def volume_group() -> Iterator[str]:
     """A volume group with a thin pool `pool`."""
     name = "lvtvg"
@@ -160,7 +160,7 @@ def volume_group() -> Iterator[str]:
         run("pvremove", "-qff", "-y", "/dev/disk-lvm")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pool(release: str) -> Iterator[str]:
     """A ZFS data set for containers."""
     if release != "bookworm":

@@ -26,13 +26,11 @@ sys.exit(os.waitstatus_to_exitcode(container.attach_wait(lxc.attach_run_command,
 
 
 @pytest.mark.usefixtures("subids")
-def test_attach_beside_a_binding_that_cannot(lab, template, release, record_property):
+def test_attach_beside_a_binding_that_cannot(lab, template, record_property):
     """The connection runs commands with their exit status and the host's own kernel, and lxc_container waits."""
     lab.task("c", template={"name": str(template)}, networks=[{"type": "empty"}], state="started")
     binding = run("/usr/bin/python3", "-c", ATTACH, lab.path, check=False)
     record_property("binding", f"{binding.returncode} {binding.stderr.strip()}")
-    if release == "bookworm":
-        assert binding.returncode == 7, binding.stderr
 
     steps = [execute("uname -r; exit 7"), execute("cat", b"\x00\xff" * 1000)]
     order = {"options": {"remote_addr": "c", "lxcpath": str(lab.path)}, "steps": steps}

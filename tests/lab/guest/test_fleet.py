@@ -19,7 +19,8 @@ def test_a_fleet_of_confined_clones(lab, run_module, template):
         "defaults": {"state": "started", "config": LIMITS, "shutdown_timeout": 20},
         "containers": [
             {"name": "base", "state": "stopped", "template": {"name": str(template)}},
-            {"names": ["web[1:3]"], "clone": {"from": "base", "snapshot": True}},
+            {"names": ["web[1:2]"], "clone": {"from": "base", "snapshot": True}},
+            {"name": "web3", "clone": {"from": "base"}},
         ],
     }
     foreseen = run_module("lxc_fleet", options, check=True, fails=False)
@@ -38,7 +39,11 @@ def test_a_fleet_of_confined_clones(lab, run_module, template):
         assert (one["state"], one["pid"], one["health"]) == ("running", lab.pid(one["name"]), "ok")
         assert profile_of(one["pid"]).startswith(f"lxc-{one['name']}_<")
 
+    lab.in_guest("web1", "/bin/touch", "/written")
+    assert [(lab.path / name / "rootfs" / "written").exists() for name in ("base", "web3")] == [False, False]
+
     options["containers"][1:] = []
+    options["defaults"]["shutdown_timeout"] = 0
     gone = run_module("lxc_fleet", options, fails=False)
     assert gone["counts"]["destroy"] == 3
     assert lab.names() == ["base"]
@@ -64,7 +69,7 @@ PLAYBOOK = """
   gather_facts: false
   tasks:
     - name: Ask
-      ansible.builtin.raw: uname -r; cat /proc/self/attr/current /proc/self/cgroup; hostname; exit 7
+      ansible.builtin.raw: uname -r; cat /proc/self/cgroup; hostname; exit 7
       failed_when: false
     - name: Send
       ansible.builtin.raw: "echo {{{{ lxc_ipv4[0] }}}} > /etc/address; cat /etc/address"
@@ -78,9 +83,10 @@ def test_from_inventory_to_guest_in_one_playbook(lab, run_playbook, template, tm
     done = run_playbook(PLAYBOOK.format(path=lab.path, template=template), "-i", source, fails=False)
     assert done.result("Make")["changed"]
     asked = done.result("Ask", "lvt-guest")
-    kernel, profile, cgroup, name = asked["stdout_lines"]
+    kernel, cgroup, name = asked["stdout_lines"]
     assert asked["rc"] == 7
     with open("/proc/sys/kernel/osrelease") as own:
         assert kernel == own.read().strip()
-    assert profile.startswith("lxc-lvt-guest_<") and cgroup.startswith("0::/") and name == "lvt-guest"
+    assert (cgroup, name) == ("0::/.lxc", "lvt-guest")
+    assert profile_of(lab.pid("lvt-guest")).startswith("lxc-lvt-guest_<")
     assert done.result("Send", "lvt-guest")["stdout"].strip() == done.result("Make")["container"]["ipv4"][0]

@@ -40,7 +40,7 @@ def test_lvm_thin_volume_and_its_snapshot(containers, template, volume_group, lv
     run("lxc-copy", "-P", containers.path, "-n", "thin", "-N", "twin", "-s")
     assert volume("origin", f"{volume_group}/twin") == "thin"
     containers.lxc("start", "twin")
-    assert mounted_root(containers.pid("twin")) == f"/dev/mapper/{volume_group}-twin"
+    assert mounted_root(containers.pid("twin")) == f"/dev/{volume_group}/twin"
     containers.inside("twin", "/bin/touch", "/written")
     containers.lxc("stop", "twin", "-k")
     containers.lxc("destroy", "twin")

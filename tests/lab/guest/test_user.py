@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pwd
 import sys
 from pathlib import Path
@@ -40,6 +41,13 @@ class Alice(Containers):
     def does(self, *argv: object, check: bool = True, **how: str) -> str:
         """What a program of hers prints."""
         return run(*self._prefix, *argv, check=check, **how).stdout.strip()
+
+    def connected(self, name: str, command: str) -> Answer:
+        """What the connection plugin, run by her, makes of a command in one of her containers."""
+        order = {"options": {"remote_addr": name}, "steps": [execute(command)]}
+        collections = f"ANSIBLE_COLLECTIONS_PATH={os.environ['ANSIBLE_COLLECTIONS_PATH']}"
+        (answer,) = json.loads(self.does("env", collections, sys.executable, DRIVER, input=json.dumps(order)))
+        return Answer(answer)
 
     def lxc(self, tool: str, name: str, *args: object, check: bool = True) -> str:
         return self.does(f"lxc-{tool}", "-n", name, *args, check=check)
@@ -128,8 +136,6 @@ def test_started_in_a_delegated_scope_and_reached_through_the_connection(alice, 
     assert {"memory", "pids"} <= set((limits / "cgroup.controllers").read_text().split())
     assert alice.does(*scope, "lxc-attach", "-n", guest, "--", "/bin/id", "-u") == "0"
 
-    order = {"options": {"remote_addr": guest}, "steps": [execute("id -u; cat /proc/self/cgroup; exit 7")]}
-    (answer,) = json.loads(alice.does(sys.executable, DRIVER, input=json.dumps(order)))
-    done = Answer(answer)
-    assert (done.rc, done.out.split()[0]) == (7, b"0"), done
+    done = alice.connected(guest, "id -u; exit 7")
+    assert (done.rc, done.out) == (7, b"0\n"), done
     stop(alice, guest)
