@@ -35,27 +35,31 @@ class Store:
         """
         key = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:16]
         final = self.folder / f"{name}-{key}"
-        with self._locked(name):
-            if final.is_dir():
-                self._say(f"{name}: cached")
-            else:
-                self._say(f"{name}: making it")
-                begin = time.monotonic()
-                for left in self.folder.glob(f"{name}-*.part"):
-                    remove(left)
-                part = self.folder / f"{final.name}.part"
-                part.mkdir()
-                make(part)
-                run(["sync", "-f", part])
-                part.rename(final)
-                self._say(f"{name}: made in {time.monotonic() - begin:.0f} s")
-            os.utime(final)
+        if final.is_dir():
+            self._say(f"{name}: cached")
+        else:
+            with self._locked(name):
+                if not final.is_dir():
+                    self._make(name, final, make)
+        os.utime(final)
         self._remove_unused()
         return final
 
+    def _make(self, name: str, final: Path, make: Callable[[Path], None]) -> None:
+        self._say(f"{name}: making it")
+        begin = time.monotonic()
+        for left in self.folder.glob(f"{name}-*.part"):
+            remove(left)
+        part = self.folder / f"{final.name}.part"
+        part.mkdir()
+        make(part)
+        run(["sync", "-f", part])
+        part.rename(final)
+        self._say(f"{name}: made in {time.monotonic() - begin:.0f} s")
+
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Keeps others from making the same meanwhile."""
+        """Keeps others from making one of this name meanwhile."""
         with (self.folder / f".{name}.lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
