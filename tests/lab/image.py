@@ -179,6 +179,7 @@ def _settle(root: Path, release: str, key: Path) -> None:
         for part, link in (("", ""), ("[0-9]", "-part%n"))
     ]
     write("etc/udev/rules.d/60-lab.rules", "\n".join(rules) + "\n")
+    _quicken_busybox(root / "usr/share/lxc/templates/lxc-busybox")
     run(["chroot", root, "systemctl", "--quiet", "enable", "systemd-networkd", "ssh"])
     units = (
         "systemd-networkd-wait-online.service systemd-udev-settle.service systemd-timesyncd.service zfs-zed.service "
@@ -189,6 +190,15 @@ def _settle(root: Path, release: str, key: Path) -> None:
     run(["chroot", root, "useradd", "-m", "-s", "/bin/bash", "alice"])
     write("var/lib/systemd/linger/alice", "")
     _let_in(root, key)
+
+
+def _quicken_busybox(template: Path) -> None:
+    """Have LXC's busybox template make its 270 links with one program: it starts one for each, for 11 s in a guest."""
+    text = template.read_text()
+    slow = "xargs -n1 ln -s busybox\n"
+    if text.count(slow) != 1:
+        raise RuntimeError(f"{template.name} makes its links in another way now")
+    template.write_text(text.replace(slow, """xargs perl -e 'symlink "busybox", $_ for @ARGV'\n"""))
 
 
 def _let_in(root: Path, key: Path) -> None:

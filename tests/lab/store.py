@@ -52,8 +52,16 @@ class Store:
             remove(left)
         part = self.folder / f"{final.name}.part"
         part.mkdir()
-        make(part)
-        run(["sync", "-f", part])
+        before = os.environ.get("TMPDIR", "/tmp")
+        os.environ["TMPDIR"] = str(part)  # so that what killed programs leave there goes with the rest
+        try:
+            make(part)
+            run(["sync", "-f", part])
+        except BaseException:
+            remove(part)
+            raise
+        finally:
+            os.environ["TMPDIR"] = before
         part.rename(final)
         self._say(f"{name}: made in {time.monotonic() - begin:.0f} s")
 
