@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-from ansible_collections.lightervisor.lxc.tests.integration.conftest import (  # noqa: F401
+from ansible_collections.lightervisor.lxc.tests.integration.conftest import (  # noqa: F401  # pylint: disable=unused-import
     hash_tree,
     lxcpath,
     lxcpaths,
@@ -26,7 +26,10 @@ from ansible_collections.lightervisor.lxc.tests.integration.conftest import (  #
     subids,
     tree_hash,
 )
-from ansible_collections.lightervisor.lxc.tests.integration.container.conftest import Lab, lab  # noqa: F401
+from ansible_collections.lightervisor.lxc.tests.integration.container.conftest import (  # noqa: F401  # pylint: disable=unused-import
+    Lab,
+    lab,
+)
 from ansible_collections.lightervisor.lxc.tests.support import leftovers
 
 #: A template: busybox and its links, the guest asks for an address on eth0 if it has one. LXC's own takes longer.
