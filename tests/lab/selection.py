@@ -12,10 +12,22 @@ from __future__ import annotations
 
 #: The folder of the tests that are written for the lab.
 GUEST = "tests/lab/guest"
-#: pytest's names of integration tests, by release.
+#: pytest's names of integration tests: what liblxc and the kernel of a release make of a config, of NICs and of limits,
+#: and what can be seen of containers there.
+_EVERYWHERE = (
+    "tests/integration/test_config_against_liblxc.py",
+    "tests/integration/test_config_check.py",
+    "tests/integration/test_limits.py",
+    "tests/integration/test_nics.py",
+)
 INTEGRATION: dict[str, tuple[str, ...]] = {
-    "bookworm": (),
-    "trixie": (),
+    "bookworm": (
+        *_EVERYWHERE,
+        "tests/integration/test_observe.py::test_addresses_are_those_inside_the_guest",
+        "tests/integration/test_observe.py::test_the_owner_is_believed_about_its_own_processes",
+        "tests/integration/container/test_networks.py::test_addresses_mtu_and_names_in_the_guest",
+    ),
+    "trixie": _EVERYWHERE,
 }
 
 
