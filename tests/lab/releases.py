@@ -40,7 +40,7 @@ RELEASES = {
 
 #: What /opt/lab holds in a guest, in the versions that requirements-dev.txt pins.
 PYTHON = (
-    *("ansible-core", "jmespath", "pytest", "pytest-xdist"),
+    *("ansible-core", "hypothesis", "jmespath", "pytest", "pytest-xdist"),
     *("Jinja2", "MarkupSafe", "PyYAML", "Pygments", "cffi", "cryptography", "execnet", "iniconfig", "packaging"),
     *("pluggy", "pycparser", "resolvelib"),
 )
