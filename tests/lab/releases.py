@@ -42,5 +42,5 @@ RELEASES = {
 PYTHON = (
     *("ansible-core", "hypothesis", "jmespath", "pytest", "pytest-xdist"),
     *("Jinja2", "MarkupSafe", "PyYAML", "Pygments", "cffi", "cryptography", "execnet", "iniconfig", "packaging"),
-    *("pluggy", "pycparser", "resolvelib"),
+    *("pluggy", "pycparser", "resolvelib", "sortedcontainers"),
 )
