@@ -85,7 +85,17 @@ def _expect_defined(verb: str, spec: ContainerSpec, finished: Finished, secrets:
         return
     cause = why(finished) if finished.returncode else there.problem or "lxc reports success, but there is no container"
     log = [mask(line, secrets) for line in finished.stderr.splitlines()[-20:]]
-    raise OperationError(verb, "container", spec.name, mask(cause, secrets), log=log)
+    raise OperationError(verb, "container", spec.name, mask(cause, secrets), _advice(finished.stderr), log)
+
+
+def _advice(stderr: str) -> str:
+    """What helps where LXC may not mount: Debian 13 gives lxc-copy the AppArmor profile of starting containers."""
+    if "move_detached_mount" not in stderr or "Permission denied" not in stderr:
+        return ""
+    return (
+        "Where AppArmor confines lxc-copy, as on Debian 13, full clones can be made below /var/lib/lxc only: use that "
+        "lxcpath, a snapshot clone, or allow more in /etc/apparmor.d/usr.bin.lxc-copy"
+    )
 
 
 def without_secrets(document: ConfigDocument, secrets: Sequence[str]) -> ConfigDocument:

@@ -58,7 +58,7 @@ def test_container_under_the_generated_profile(containers, template):
     run("lxc-create", "-P", containers.path, "-n", "plain", "-t", template)
     containers.lxc("start", "plain")
     assert containers.profile("plain").startswith("lxc-plain_<")
-    assert until(lambda: containers.lxc("info", "plain", "-iH"), "an address from lxc-net").startswith("10.0.3.")
+    until(lambda: "\n10.0.3." in "\n" + containers.lxc("info", "plain", "-iH"), "an address from lxc-net")
     assert "lxc.payload.plain" in Path(f"/proc/{containers.pid('plain')}/cgroup").read_text()
     forbidden = ("/bin/head", "-c", 4, "/proc/kcore")
     assert containers.inside("plain", *forbidden, check=False) == ""
