@@ -17,7 +17,14 @@ GUEST = "tests/lab/guest"
 _EVERYWHERE = (
     "tests/integration/test_config_against_liblxc.py",
     "tests/integration/test_config_check.py",
-    "tests/integration/test_limits.py",
+    *(
+        f"tests/integration/test_limits.py::{name}"
+        for name in (
+            "test_a_lowered_limit_is_refused_with_the_value_needed",
+            "test_liblxc_fails_where_the_check_refuses_and_starts_where_it_does_not",
+            "test_a_full_bridge_is_refused_as_the_kernel_refuses_it",
+        )
+    ),
     "tests/integration/test_nics.py",
 )
 INTEGRATION: dict[str, tuple[str, ...]] = {
