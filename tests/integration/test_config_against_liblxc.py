@@ -30,6 +30,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 INSTALLED = tuple(int(part) for part in lxc.version.split(".")[:2])
+#: Keys whose value the installed liblxc keeps to itself.
+UNTOLD = ("lxc.arch",) if INSTALLED >= (6, 0) else ()
 Held = Callable[[str], Optional[List[str]]]
 _numbers = itertools.count()
 
@@ -117,7 +119,7 @@ def assert_same(document: ConfigDocument, held: Held) -> None:
     """Every key that the document speaks of has in liblxc what `values` says."""
     for key, _value in document.entries():
         row = lookup(key)
-        if row is None or row.clears or key == "lxc.include":
+        if row is None or row.clears or key == "lxc.include" or key in UNTOLD:
             continue
         mine, real = document.values(key), held(key)
         if not row.multi and key.startswith("lxc.cgroup2."):
@@ -318,4 +320,5 @@ def test_what_counts_as_the_same_is_the_same_to_liblxc(folder: Path, key: str, f
     lead = "lxc.net.0.type = veth\n" if key.startswith("lxc.net.0.") else ""
     one, other = load(folder, f"{lead}{key} = {first}\n"), load(folder, f"{lead}{key} = {second}\n")
     assert one is not None and other is not None
-    assert one(key) == other(key) != []
+    assert one(key) == other(key)
+    assert (one(key) == []) == (key in UNTOLD)
