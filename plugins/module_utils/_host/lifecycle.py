@@ -31,6 +31,8 @@ from .wait import wait_until
 LEAVING_S = 5.0
 #: What a privileged container's ids amount to.
 _IDENTITY = ("u 0 0 4294967295", "g 0 0 4294967295")
+#: The profile of lxc-copy, where it has one of its own.
+_CONFINED = "/etc/apparmor.d/usr.bin.lxc-copy"
 #: What makes a directory a container, and goes with the definition wherever the rootfs is.
 _DEFINITION = ("config", "lxc_rdepends", "lxc_snapshots", "partial", journal.FILE)
 
@@ -90,11 +92,11 @@ def _expect_defined(verb: str, spec: ContainerSpec, finished: Finished, secrets:
 
 def _advice(stderr: str) -> str:
     """What helps where LXC may not mount: Debian 13 gives lxc-copy the AppArmor profile of starting containers."""
-    if "move_detached_mount" not in stderr or "Permission denied" not in stderr:
+    if "Failed to rsync" not in stderr or not os.path.exists(_CONFINED):
         return ""
     return (
         "Where AppArmor confines lxc-copy, as on Debian 13, full clones can be made below /var/lib/lxc only: use that "
-        "lxcpath, a snapshot clone, or allow more in /etc/apparmor.d/usr.bin.lxc-copy"
+        f"lxcpath, a snapshot clone, or allow more in {_CONFINED}"
     )
 
 
