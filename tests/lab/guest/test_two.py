@@ -48,11 +48,13 @@ def bond() -> Iterator[None]:
     try:
         yield
     finally:
-        later_on_two(DOWN, "10.79.0.2")
-        run("sh", "-c", DOWN)
-        # Who asks while the link comes up waits long for the next try of TCP's.
-        knock = ("ssh", "-o", "ConnectTimeout=3", "two", "true")
-        until(lambda: run(*knock, check=False).returncode == 0, "the other guest over a single cable")
+        try:
+            later_on_two(DOWN, "10.79.0.2")
+        finally:
+            run("sh", "-c", DOWN)
+        # Who asks while the link comes up waits long for TCP's next try. The limit holds for the key exchange too.
+        knock = ("ssh", "-o", "ConnectTimeout=10", "two", "true")
+        until(lambda: run(*knock, check=False).returncode == 0, "the other guest over a single cable", 120)
 
 
 def test_ssh_to_the_other_guest():
