@@ -268,12 +268,12 @@ class FleetRun:
 
     def _most_useful(self, turns: Sequence[Turn]) -> int:
         """How many workers keep the processors busy: two for each where they wait for programs or for the disk."""
-        processors = len(os.sched_getaffinity(0))
-        busy = all(turn.index in self._registered and (turn.waits or self._only_cloned(turn.index)) for turn in turns)
-        return processors if busy else 2 * processors
+        busy = all(turn.index in self._registered and self._only_overlaid(turn) for turn in turns)
+        return len(os.sched_getaffinity(0)) * (1 if busy else 2)
 
-    def _only_cloned(self, index: int) -> bool:
-        return self.entries[index].plan.verbs() == ("clone",)
+    def _only_overlaid(self, turn: Turn) -> bool:
+        spec, verbs = self.entries[turn.index].member.spec, self.entries[turn.index].plan.verbs()
+        return (turn.waits or verbs == ("clone",)) and self.origin(origin_key(spec)).rootfs.backingstore != "btrfs"
 
     def _note(self, turn: Turn, answer: Any) -> None:
         """Remember how a container's turn ended."""
